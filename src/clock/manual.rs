@@ -1,0 +1,53 @@
+use core::time::Duration;
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::sync::{AtomicU64, Ordering};
+
+/// A clock that shows what it is told, for tests and simulations.
+///
+/// Clones show the same time, so keep one to set the time of a generator that has the other. A generator on it has a
+/// timeline of its own: it shares nothing with other generators of its node.
+///
+/// ```
+/// use pyflake::{Epoch, Generator, ManualClock, Node};
+///
+/// let clock = ManualClock::new(1_668_081_259_486);
+/// let epoch = Epoch::from_unix_millis(1_555_301_520_000);
+/// let generator = Generator::builder(epoch, Node::new(6, 6)?).clock(clock.clone()).build()?;
+/// assert_eq!(generator.next_id()?.as_u64(), 473_032_512_445_898_752);
+/// clock.advance(1);
+/// assert_eq!(generator.next_id()?.timestamp(epoch), 1_668_081_259_487);
+/// # Ok::<(), pyflake::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct ManualClock(Arc<AtomicU64>);
+
+impl ManualClock {
+    /// Makes a clock that shows a Unix time in milliseconds.
+    #[must_use]
+    pub fn new(unix_millis: u64) -> Self {
+        ManualClock(Arc::new(AtomicU64::new(unix_millis)))
+    }
+
+    /// Sets the Unix time in milliseconds, forwards or back.
+    pub fn set(&self, unix_millis: u64) {
+        // Relaxed, here and below: a clock is one word, and tells of nothing else.
+        self.0.store(unix_millis, Ordering::Relaxed);
+    }
+
+    /// Moves the time forward by some milliseconds; it wraps at `u64::MAX`.
+    pub fn advance(&self, millis: u64) {
+        self.0.fetch_add(millis, Ordering::Relaxed);
+    }
+}
+
+impl Clock for ManualClock {
+    fn unix_millis(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn unix_time(&self) -> Duration {
+        Duration::from_millis(self.unix_millis())
+    }
+}

@@ -1,0 +1,53 @@
+//! Where the time in an ID comes from.
+
+mod manual;
+mod system;
+
+use core::time::Duration;
+
+pub use manual::ManualClock;
+pub use system::SystemClock;
+
+/// Tells a generator the time: the Unix time in milliseconds.
+///
+/// A clock may stand still, jump and step back; uniqueness never depends on it. A generator whose clock is behind the
+/// IDs it has issued finishes the millisecond it is in, then waits, for at most its `max_wait`.
+///
+/// Closures from no argument to `u64` are clocks. The default clock of a generator is [`SystemClock`].
+///
+/// ```
+/// use std::time::{SystemTime, UNIX_EPOCH};
+/// use pyflake::{Epoch, Generator, Node};
+///
+/// let wall = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as u64);
+/// let generator = Generator::builder(Epoch::TWITTER, Node::new(1, 2)?).clock(wall).build()?;
+/// let id = generator.next_id()?;
+/// # Ok::<(), pyflake::Error>(())
+/// ```
+pub trait Clock: Send + Sync {
+    /// The Unix time in milliseconds. Called once per ID, so it should be fast.
+    fn unix_millis(&self) -> u64;
+
+    /// The same time as exactly as the clock knows it: what a caller is told that has to wait.
+    ///
+    /// It is called on slow paths alone. A clock that remembers a time must read its source here, so that waiting for
+    /// the time to change cannot last forever. The default is [`unix_millis`](Self::unix_millis).
+    fn unix_time(&self) -> Duration {
+        Duration::from_millis(self.unix_millis())
+    }
+
+    /// Whether the clock tells this machine's time, as all clocks in production do.
+    ///
+    /// All generators of a process that have such clocks and one (epoch, node) share one timeline, so that they
+    /// cannot repeat each other's IDs. A generator on a made-up time (the default: `false`) has a timeline of its own,
+    /// as simulations and tests need; twin generators on it do issue the same IDs.
+    fn tells_machine_time(&self) -> bool {
+        false
+    }
+}
+
+impl<F: Fn() -> u64 + Send + Sync> Clock for F {
+    fn unix_millis(&self) -> u64 {
+        self()
+    }
+}

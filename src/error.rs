@@ -1,0 +1,156 @@
+use core::fmt;
+use core::time::Duration;
+
+use crate::layout::{MAX_PID, MAX_SEED, MAX_SEQUENCE, MAX_TICK};
+
+/// Why an ID, a generator or a value could not be made: one enum for the whole crate.
+///
+/// Every message names the value, the limit and the way out. New variants may be added, so a `match` needs a `_` arm.
+///
+/// ```
+/// use pyflake::{Error, Node};
+///
+/// let error = Node::new(32, 0).unwrap_err();
+/// assert_eq!(error, Error::PidOutOfRange { pid: 32 });
+/// assert_eq!(error.to_string(), "pid 32 is out of range: a pid has 5 bits, so use 0 to 31");
+/// ```
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// A pid above 31.
+    PidOutOfRange {
+        /// The pid that was given.
+        pid: u64,
+    },
+    /// A seed above 31.
+    SeedOutOfRange {
+        /// The seed that was given.
+        seed: u64,
+    },
+    /// A sequence above 4095.
+    SequenceOutOfRange {
+        /// The sequence that was given.
+        sequence: u64,
+    },
+    /// A number of bits that [`generate_seed`](crate::generate_seed) cannot draw: 0, or more than 64.
+    BitsOutOfRange {
+        /// The number of bits that was given.
+        bits: u32,
+    },
+    /// The clock, or an instant that was given, lies before the epoch, so its tick would be negative.
+    EpochInFuture {
+        /// The epoch, Unix milliseconds.
+        epoch: u64,
+        /// The clock or the instant, Unix milliseconds.
+        now: u64,
+    },
+    /// The clock, an instant that was given, or the end of the run asked for lies past the 42 bits of a tick.
+    EndOfTime {
+        /// The epoch, Unix milliseconds.
+        epoch: u64,
+        /// The clock, the instant or the end of the run, Unix milliseconds.
+        now: u64,
+    },
+    /// All 4096 IDs of this millisecond are issued, and the caller asked not to wait.
+    Exhausted {
+        /// How long until the next IDs, by the generator's clock.
+        retry_after: Duration,
+    },
+    /// The wait would be longer than `max_wait`; nothing was claimed and no time was spent.
+    WaitTooLong {
+        /// How long the wait would be, by the generator's clock.
+        wait: Duration,
+        /// The longest wait the generator was built to accept.
+        max_wait: Duration,
+    },
+    /// The generator's clock stood still, or ran far too slowly, while a caller waited for it.
+    ClockStalled {
+        /// How long the caller waited.
+        waited: Duration,
+    },
+    /// The timeline was inherited through `fork`: the parent goes on issuing from it, so the child must not.
+    Forked,
+    /// The client has a generator already.
+    GeneratorExists {
+        /// The pid of that generator.
+        pid: u8,
+        /// The seed of that generator.
+        seed: u8,
+    },
+    /// The client has no generator.
+    NoGenerator,
+    /// A text that is not a decimal snowflake ID.
+    InvalidId {
+        /// The text, cut after 32 characters.
+        text: Box<str>,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// An ID past `i64::MAX` cannot become an `i64`.
+    BeyondI64 {
+        /// The ID.
+        id: u64,
+    },
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::PidOutOfRange { pid } => {
+                write!(f, "pid {pid} is out of range: a pid has 5 bits, so use 0 to {MAX_PID}")
+            }
+            Error::SeedOutOfRange { seed } => {
+                write!(f, "seed {seed} is out of range: a seed has 5 bits, so use 0 to {MAX_SEED}")
+            }
+            Error::SequenceOutOfRange { sequence } => {
+                write!(f, "sequence {sequence} is out of range: a sequence has 12 bits, so use 0 to {MAX_SEQUENCE}")
+            }
+            Error::BitsOutOfRange { bits } => {
+                write!(f, "cannot draw a seed of {bits} bits: use 1 to 64 (a pid or a seed has 5)")
+            }
+            Error::EpochInFuture { epoch, now } => write!(
+                f,
+                "the epoch {epoch} lies {} ms after the time {now} (both Unix milliseconds): use an epoch in the \
+                 past, and check the clock",
+                epoch.saturating_sub(*now)
+            ),
+            Error::EndOfTime { epoch, now } => write!(
+                f,
+                "the time {now} lies past the 42 bits of the epoch {epoch}, which end at {} (all Unix milliseconds): \
+                 use a later epoch, and check that the clock counts milliseconds",
+                epoch.saturating_add(MAX_TICK)
+            ),
+            Error::Exhausted { retry_after } => {
+                write!(f, "all IDs of this millisecond are issued: try again in {retry_after:?}")
+            }
+            Error::WaitTooLong { wait, max_wait } => write!(
+                f,
+                "the next ID is {wait:?} away and max_wait is {max_wait:?}: ask for fewer IDs at a time, raise \
+                 max_wait, or check whether the clock was set back"
+            ),
+            Error::ClockStalled { waited } => {
+                write!(f, "the clock did not reach the next millisecond in {waited:?} of waiting: check the clock")
+            }
+            Error::Forked => write!(
+                f,
+                "this generator was inherited through fork and belongs to the parent: build one on another node"
+            ),
+            Error::GeneratorExists { pid, seed } => write!(
+                f,
+                "the client has a generator already (pid {pid}, seed {seed}): use renew_generator to replace it"
+            ),
+            Error::NoGenerator => write!(f, "the client has no generator: call create_generator first"),
+            Error::InvalidId { text, reason } => {
+                write!(f, "{text:?} is not a snowflake ID: {reason}; expected a decimal number from 0 to {}", u64::MAX)
+            }
+            Error::BeyondI64 { id } => write!(
+                f,
+                "the ID {id} does not fit a signed 64-bit integer (at most {}): its tick is past 41 bits; use a \
+                 later epoch or an unsigned column",
+                i64::MAX
+            ),
+        }
+    }
+}
+
+impl core::error::Error for Error {}

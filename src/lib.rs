@@ -1,0 +1,31 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_auto_cfg))]
+
+mod block;
+mod cache;
+mod client;
+mod clock;
+mod epoch;
+mod error;
+mod fork;
+mod generator;
+pub mod layout;
+mod node;
+mod registry;
+#[cfg(feature = "serde")]
+mod serde;
+mod snowflake;
+mod sync;
+mod timeline;
+mod wait;
+
+pub use block::Block;
+pub use cache::CachePolicy;
+pub use client::{Info, PyflakeClient, PyflakeClientBuilder};
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use epoch::{Epoch, TimeUnit, to_timestamp};
+pub use error::Error;
+pub use generator::{Generator, GeneratorBuilder, Records};
+pub use node::{Node, generate_seed};
+pub use snowflake::{Record, Snowflake};
+pub use wait::Wait;

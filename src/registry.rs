@@ -1,0 +1,55 @@
+//! The one [`Timeline`] that this process has for each epoch and node, kept for as long as the process lives.
+//!
+//! Sharing is what makes twin generators safe: however many are built for one node, one after the other or at once,
+//! they claim from one word. Keeping the timeline makes destroy and create, or a renewal back to an earlier node,
+//! continue where the node stopped.
+
+use std::boxed::Box;
+
+use once_cell::race::OnceBox;
+use std::sync::Arc;
+
+use crate::epoch::Epoch;
+use crate::node::Node;
+use crate::timeline::Timeline;
+
+/// A list that is only ever appended to, a link at a time by compare-and-swap.
+///
+/// It has no lock on purpose: a process may fork while another of its threads is in here, and a lock held by a thread
+/// that the child does not have would never open again. It is walked when a generator is built, not when an ID is.
+static FIRST: Link = Link(OnceBox::new());
+
+struct Link(OnceBox<Entry>);
+
+struct Entry {
+    epoch: Epoch,
+    node: Node,
+    timeline: Arc<Timeline>,
+    next: Link,
+}
+
+/// The timeline of an epoch and a node, made if there is none yet.
+pub(crate) fn timeline(epoch: Epoch, node: Node) -> Arc<Timeline> {
+    crate::fork::guard();
+    let mut link = &FIRST;
+    loop {
+        // Whoever loses the race to append finds the winner's entry here, and looks on behind it.
+        let entry = link.0.get_or_init(|| {
+            Box::new(Entry { epoch, node, timeline: Arc::new(Timeline::new()), next: Link(OnceBox::new()) })
+        });
+        if entry.epoch == epoch && entry.node == node {
+            return Arc::clone(&entry.timeline);
+        }
+        link = &entry.next;
+    }
+}
+
+/// Closes every timeline. Loads and stores of atomics alone, so the child of a fork may call it.
+#[cfg(unix)]
+pub(crate) fn close_all() {
+    let mut link = &FIRST;
+    while let Some(entry) = link.0.get() {
+        entry.timeline.close();
+        link = &entry.next;
+    }
+}

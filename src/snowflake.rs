@@ -1,0 +1,194 @@
+use core::fmt;
+use core::str::FromStr;
+use std::time::SystemTime;
+
+use crate::epoch::{self, Epoch};
+use crate::error::Error;
+use crate::layout::{self, MAX_SEQUENCE};
+use crate::node::Node;
+
+/// A 64-bit ID: 42 bits of time, 5 of seed, 5 of pid, 12 of sequence, from the top.
+///
+/// IDs of one epoch sort by time, as numbers and in a `BIGINT` column. `Display` and `FromStr` are the decimal form.
+/// Any `u64` is a well-formed ID, so `From<u64>` cannot fail; whether it was ever issued is another question.
+///
+/// ```
+/// use pyflake::{Epoch, Snowflake};
+///
+/// let id: Snowflake = "473032512445898752".parse()?;
+/// let epoch = Epoch::from_unix_millis(1_555_301_520_000);
+/// assert_eq!(id.timestamp(epoch), 1_668_081_259_486);
+/// assert_eq!((id.pid(), id.seed(), id.sequence()), (6, 6, 0));
+/// assert_eq!(id.to_string(), "473032512445898752");
+/// # Ok::<(), pyflake::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(transparent)]
+pub struct Snowflake(u64);
+
+impl Snowflake {
+    /// Puts an ID together from its parts: the Unix time in milliseconds, the node and the sequence (0 to 4095).
+    ///
+    /// This does not issue an ID: two calls with the same parts give the same one. Use a
+    /// [`Generator`](crate::Generator) for unique ones.
+    ///
+    /// ```
+    /// use pyflake::{Epoch, Node, Snowflake};
+    ///
+    /// let epoch = Epoch::from_unix_millis(1_555_301_520_000);
+    /// let id = Snowflake::from_parts(epoch, 1_668_081_259_486, Node::new(3, 17)?, 5)?;
+    /// assert_eq!(id.as_u64(), 473_032_512_447_328_261);
+    /// # Ok::<(), pyflake::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::EpochInFuture`] for a time before the epoch, [`Error::EndOfTime`] for one past 42 bits,
+    /// [`Error::SequenceOutOfRange`] for a sequence above 4095.
+    pub fn from_parts(epoch: Epoch, unix_millis: u64, node: Node, sequence: u16) -> Result<Self, Error> {
+        if sequence > MAX_SEQUENCE {
+            return Err(Error::SequenceOutOfRange { sequence: u64::from(sequence) });
+        }
+        let slot = layout::first_slot(epoch.tick(unix_millis)?) | u64::from(sequence);
+        Ok(Snowflake(layout::id(slot, node.bits())))
+    }
+
+    /// The ID as a number.
+    #[must_use]
+    pub const fn as_u64(self) -> u64 {
+        self.0
+    }
+
+    /// The milliseconds since the epoch: the top 42 bits.
+    #[must_use]
+    pub const fn tick(self) -> u64 {
+        layout::tick(self.0)
+    }
+
+    /// The seed of the node that issued the ID: 5 bits.
+    #[must_use]
+    pub const fn seed(self) -> u8 {
+        layout::seed(self.0)
+    }
+
+    /// The pid of the node that issued the ID: 5 bits.
+    #[must_use]
+    pub const fn pid(self) -> u8 {
+        layout::pid(self.0)
+    }
+
+    /// The node that issued the ID: pid and seed.
+    #[must_use]
+    pub const fn node(self) -> Node {
+        Node::of(self.0)
+    }
+
+    /// The number of the ID within its millisecond: the low 12 bits.
+    #[must_use]
+    pub const fn sequence(self) -> u16 {
+        layout::sequence(self.0)
+    }
+
+    /// The Unix time of the ID in milliseconds, given the epoch it was made with.
+    ///
+    /// Saturates at `u64::MAX` for an epoch within 139 years of it, which no clock shows.
+    #[must_use]
+    pub const fn timestamp(self, epoch: Epoch) -> u64 {
+        epoch.unix_millis(self.tick())
+    }
+
+    /// The instant of the ID, given the epoch it was made with; `None` where the platform's clock cannot express it.
+    ///
+    /// ```
+    /// use std::time::{Duration, UNIX_EPOCH};
+    /// use pyflake::{Epoch, Snowflake};
+    ///
+    /// let id = Snowflake::from(175_928_847_299_117_063);
+    /// let time = id.system_time(Epoch::DISCORD);
+    /// assert_eq!(time, Some(UNIX_EPOCH + Duration::from_millis(1_462_015_105_796)));
+    /// ```
+    #[must_use]
+    pub fn system_time(self, epoch: Epoch) -> Option<SystemTime> {
+        epoch::system_time(self.timestamp(epoch))
+    }
+
+    /// Takes the ID apart into a [`Record`] with the index `idx`.
+    #[must_use]
+    pub const fn record(self, epoch: Epoch, idx: u64) -> Record {
+        Record {
+            timestamp: self.timestamp(epoch),
+            seed: self.seed(),
+            pid: self.pid(),
+            sequence: self.sequence(),
+            snowflake: self,
+            idx,
+        }
+    }
+}
+
+impl From<u64> for Snowflake {
+    fn from(id: u64) -> Self {
+        Snowflake(id)
+    }
+}
+
+impl From<Snowflake> for u64 {
+    fn from(id: Snowflake) -> Self {
+        id.0
+    }
+}
+
+impl TryFrom<Snowflake> for i64 {
+    type Error = Error;
+
+    /// Refuses an ID past `i64::MAX` with [`Error::BeyondI64`]: as a negative number it would sort before all others.
+    fn try_from(id: Snowflake) -> Result<Self, Error> {
+        i64::try_from(id.0).map_err(|_| Error::BeyondI64 { id: id.0 })
+    }
+}
+
+impl fmt::Display for Snowflake {
+    /// Writes the decimal number.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for Snowflake {
+    type Err = Error;
+
+    /// Reads a decimal number: ASCII digits only, without a sign or spaces, up to `u64::MAX`.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let reason = if text.is_empty() {
+            "it is empty"
+        } else if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+            "it has a character that is not a digit"
+        } else if let Ok(id) = text.parse() {
+            return Ok(Snowflake(id));
+        } else {
+            "it is too large for 64 bits"
+        };
+        Err(Error::InvalidId { text: text.chars().take(32).collect(), reason })
+    }
+}
+
+/// An ID with its parts spelled out: what the Python package's generator yields.
+///
+/// [`Generator::records`](crate::Generator::records) and [`PyflakeClient::cached`](crate::PyflakeClient::cached) give
+/// records; [`Snowflake::record`] makes one of any ID.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Record {
+    /// The Unix time of the ID in milliseconds.
+    pub timestamp: u64,
+    /// The seed, 0 to 31.
+    pub seed: u8,
+    /// The pid, 0 to 31.
+    pub pid: u8,
+    /// The number of the ID within its millisecond, 0 to 4095.
+    pub sequence: u16,
+    /// The ID itself.
+    pub snowflake: Snowflake,
+    /// The number of the ID in its series, from 1.
+    pub idx: u64,
+}

@@ -1,0 +1,39 @@
+//! Atomics and waiting, std's or loom's: the only file that knows loom exists.
+
+#[cfg(not(pyflake_loom))]
+mod imp {
+    pub(crate) use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+    pub(crate) use crossbeam_utils::Backoff;
+    pub(crate) use std::thread::sleep;
+}
+
+#[cfg(pyflake_loom)]
+mod imp {
+    use core::time::Duration;
+
+    pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+    /// Stands in for crossbeam's, which yields to std even under loom, where only loom can switch threads.
+    pub(crate) struct Backoff;
+
+    impl Backoff {
+        pub(crate) fn new() -> Self {
+            Backoff
+        }
+
+        pub(crate) fn spin(&self) {
+            loom::hint::spin_loop();
+        }
+
+        pub(crate) fn snooze(&self) {
+            loom::thread::yield_now();
+        }
+    }
+
+    /// A model has no wall clock: sleeping is letting the others run.
+    pub(crate) fn sleep(_: Duration) {
+        loom::thread::yield_now();
+    }
+}
+
+pub(crate) use imp::{AtomicU32, AtomicU64, Backoff, Ordering, sleep};

@@ -1,0 +1,190 @@
+//! The lock-free heart: which slots of a node are claimed. It knows ticks and slots, and nothing of epochs, nodes or
+//! clocks.
+//!
+//! # Why no slot is claimed twice
+//!
+//! Every claim is a compare-and-swap on the one word `state` that moves it strictly forward, from `free` to at least
+//! `free + n`, and claims only slots between the two. Compare-and-swaps on one word are totally ordered (its
+//! modification order) whatever their memory ordering, and each reads the value the one before it wrote. So the
+//! claimed runs are disjoint and increasing in that order. That is the whole proof; a thread's own claims are
+//! increasing too, as a thread never sees a word's modification order run backwards.
+//!
+//! # Why every ordering is `Relaxed`
+//!
+//! The claim publishes nothing but itself: no other memory is read or written on the strength of it. Users who pass an
+//! ID to another thread synchronise by the means they pass it with. `limit` stands apart from `state`, and a claim may
+//! use a value of it that is out of date by the time of the swap. That is sound because `limit` bounds the tick
+//! *inside the ID*, not the moment of the claim: a slot below a bound that was ever good stays good.
+
+use crossbeam_utils::CachePadded;
+
+use crate::layout::{MAX_TICK, SLOTS, end_of_begun_tick, first_slot, tick_of_slot};
+use crate::sync::{AtomicU64, Backoff, Ordering};
+
+/// The claimed slots of one node.
+#[derive(Debug)]
+pub(crate) struct Timeline {
+    /// Both words on one line of their own: a claim reads `limit` and swaps `state`, and the line is fetched once.
+    words: CachePadded<Words>,
+}
+
+#[derive(Debug)]
+struct Words {
+    /// A [`State`], moved forward by compare-and-swap and never written otherwise.
+    state: AtomicU64,
+    /// One past the last slot that may be claimed; 0 once closed.
+    limit: AtomicU64,
+}
+
+/// What the word `state` says.
+///
+/// | bit 63 | bits 0..=54     | meaning                                                                   |
+/// |--------|-----------------|---------------------------------------------------------------------------|
+/// | 0      | next free slot  | the clock had reached the tick of the last claimed slot                   |
+/// | 1      | next free slot  | the last claim ran ahead of the clock, its caller is waiting for the tick |
+///
+/// The flag keeps the promise that no ID is handed out before its time. After a claim with the clock, a caller whose
+/// clock reads earlier (it stepped back, or another core's lags) may go on inside the tick that is begun; after a
+/// claim ahead of the clock, it may not. The flag makes the word larger than any limit, so the fast path needs no
+/// test of its own to leave these cases to the slow one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct State(u64);
+
+impl State {
+    const AHEAD: u64 = 1 << 63;
+
+    const fn new(free: u64, ahead: bool) -> Self {
+        State(if ahead { free | Self::AHEAD } else { free })
+    }
+
+    const fn free(self) -> u64 {
+        self.0 & !Self::AHEAD
+    }
+
+    const fn is_ahead(self) -> bool {
+        self.0 & Self::AHEAD != 0
+    }
+
+    /// The claim of `n` slots from this state: the new state and the run, or why not.
+    fn claim(self, n: u64, at: Instant, limit: u64) -> Result<(State, Run), Refusal> {
+        let free = self.free();
+        let first = free.max(first_slot(at.tick));
+        let end = first.saturating_add(n);
+        if end > limit {
+            return Err(Refusal::Limit { end, limit });
+        }
+        let begun = if self.is_ahead() { free } else { end_of_begun_tick(free) };
+        let ahead = end > begun.max(first_slot(at.tick + 1));
+        let last_tick = tick_of_slot(end - 1);
+        if ahead && last_tick > at.reach {
+            return Err(Refusal::Ahead { last_tick });
+        }
+        Ok((State::new(end, ahead), Run { first, ahead }))
+    }
+}
+
+/// The time of a claim, in ticks of at most `MAX_TICK`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Instant {
+    /// The clock's tick.
+    pub(crate) tick: u64,
+    /// The last tick that the claim may end in: `tick`, or a later one the caller is ready to wait for.
+    pub(crate) reach: u64,
+}
+
+/// A claimed run of slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    /// The first slot.
+    pub(crate) first: u64,
+    /// Whether the run ends ahead of the clock, so that the caller must wait for its last tick before handing it out.
+    pub(crate) ahead: bool,
+}
+
+/// Why a claim was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The run would pass the limit.
+    Limit { end: u64, limit: u64 },
+    /// The run would end in `last_tick`, later than the caller can wait for.
+    Ahead { last_tick: u64 },
+}
+
+impl Timeline {
+    /// A timeline with nothing claimed, open to the end of 42 bits.
+    pub(crate) fn new() -> Self {
+        Timeline { words: CachePadded::new(Words { state: AtomicU64::new(0), limit: AtomicU64::new(SLOTS) }) }
+    }
+
+    /// Claims a run of `n` slots (at least 1) that fits the current tick, and answers its first slot.
+    ///
+    /// `None` says that the case is not the ordinary one, and that [`claim_within`](Self::claim_within) can tell what
+    /// it is: the tick is full, the clock is behind, outside the 42 bits (any `tick` above `MAX_TICK`), or the
+    /// timeline is closed.
+    #[inline]
+    pub(crate) fn claim(&self, n: u64, tick: impl FnOnce() -> u64) -> Option<u64> {
+        // The state first, the clock second: in the other order a claim by another thread in between would look like
+        // a clock that stepped back.
+        // Relaxed: the swap below decides; this is only its guess.
+        let mut state = self.words.state.load(Ordering::Relaxed);
+        let tick = tick();
+        if tick > MAX_TICK {
+            return None;
+        }
+        // Relaxed: any value it ever had is a good bound (see the top of this file).
+        let limit = self.words.limit.load(Ordering::Relaxed);
+        let last = limit.min(first_slot(tick + 1)).checked_sub(n)?;
+        loop {
+            let first = state.max(first_slot(tick));
+            if first > last {
+                return None;
+            }
+            // Relaxed, both: the word itself is all that is agreed on. Weak: a spurious failure costs one more turn.
+            match self.words.state.compare_exchange_weak(state, first + n, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return Some(first),
+                // The tick is not read again: if it is out of date, the run does not fit it and `None` follows.
+                Err(seen) => state = seen,
+            }
+        }
+    }
+
+    /// Claims a run of `n` slots (at least 1), also one that ends ahead of the clock, up to the tick `reach`.
+    ///
+    /// `now` is asked again before each attempt, so a clock read long ago never decides. Its error is the outer one.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn claim_within<E>(
+        &self,
+        n: u64,
+        mut now: impl FnMut() -> Result<Instant, E>,
+    ) -> Result<Result<Run, Refusal>, E> {
+        let backoff = Backoff::new();
+        loop {
+            // Relaxed: as in `claim`, also the order of state, clock and limit.
+            let state = self.words.state.load(Ordering::Relaxed);
+            let now = now()?;
+            let limit = self.words.limit.load(Ordering::Relaxed);
+            let (next, run) = match State(state).claim(n, now, limit) {
+                Ok(claim) => claim,
+                Err(refusal) => return Ok(Err(refusal)),
+            };
+            // Relaxed: as in `claim`.
+            match self.words.state.compare_exchange_weak(state, next.0, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return Ok(Ok(run)),
+                Err(_) => backoff.spin(),
+            }
+        }
+    }
+
+    /// Ends issue for good: every later claim is refused. Only atomics, so a signal or fork handler may call it.
+    pub(crate) fn close(&self) {
+        // Relaxed: a claim that reads the old limit makes an ID that was good a moment ago, which it still is.
+        self.words.limit.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether issue has ended.
+    pub(crate) fn is_closed(&self) -> bool {
+        // Relaxed: nothing is concluded from it but an error message.
+        self.words.limit.load(Ordering::Relaxed) == 0
+    }
+}
