@@ -18,7 +18,7 @@
 
 use crossbeam_utils::CachePadded;
 
-use crate::layout::{MAX_TICK, SLOTS, end_of_begun_tick, first_slot, tick_of_slot};
+use crate::layout::{IDS_PER_TICK, MAX_TICK, SLOTS, end_of_begun_tick, first_slot, tick_of_slot};
 use crate::sync::{AtomicU64, Backoff, Ordering};
 
 /// The claimed slots of one node.
@@ -126,20 +126,39 @@ impl Timeline {
         // The state first, the clock second: in the other order a claim by another thread in between would look like
         // a clock that stepped back.
         // Relaxed: the swap below decides; this is only its guess.
-        let mut state = self.words.state.load(Ordering::Relaxed);
+        let state = self.words.state.load(Ordering::Relaxed);
+        // Relaxed: any value it ever had is a good bound (see the top of this file).
+        let limit = self.words.limit.load(Ordering::Relaxed);
         let tick = tick();
+        // The case that repeats, on its own: the clock is in the tick of the free slot, and the run fits. Nothing that
+        // is swapped in depends on the clock, and one comparison is all that the swap waits for.
+        if n <= IDS_PER_TICK
+            && tick_of_slot(state) == tick
+            && tick_of_slot(state + (n - 1)) == tick
+            && state + n <= limit
+            // Relaxed, both: the word itself is all that is agreed on.
+            && self.words.state.compare_exchange_weak(state, state + n, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        {
+            return Some(state);
+        }
+        self.claim_in(n, tick)
+    }
+
+    /// The rest of [`claim`](Self::claim): a new tick, a lost race, or a case for `claim_within`.
+    #[inline(never)]
+    fn claim_in(&self, n: u64, tick: u64) -> Option<u64> {
         if tick > MAX_TICK {
             return None;
         }
-        // Relaxed: any value it ever had is a good bound (see the top of this file).
+        // Relaxed, all four, as in `claim`.
         let limit = self.words.limit.load(Ordering::Relaxed);
         let last = limit.min(first_slot(tick + 1)).checked_sub(n)?;
+        let mut state = self.words.state.load(Ordering::Relaxed);
         loop {
             let first = state.max(first_slot(tick));
             if first > last {
                 return None;
             }
-            // Relaxed, both: the word itself is all that is agreed on. Weak: a spurious failure costs one more turn.
             match self.words.state.compare_exchange_weak(state, first + n, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return Some(first),
                 // The tick is not read again: if it is out of date, the run does not fit it and `None` follows.

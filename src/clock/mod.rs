@@ -1,5 +1,6 @@
 //! Where the time in an ID comes from.
 
+mod discipline;
 mod manual;
 mod system;
 

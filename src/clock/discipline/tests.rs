@@ -1,0 +1,211 @@
+//! The discipline on a simulated machine, whose clocks drift, step, stop and jump.
+
+use core::cell::Cell;
+
+use super::{Discipline, PERIOD, SLEW, Source};
+
+const MS: u64 = 1_000_000;
+const SECOND: u64 = 1000 * MS;
+const START: u64 = 1_700_000_000 * SECOND;
+
+/// A machine with a true time, and clocks that are each wrong in a way of their own.
+#[derive(Default)]
+struct Sim {
+    /// Nanoseconds since the machine started.
+    time: Cell<u64>,
+    /// How much faster than true the counter runs, in parts per million.
+    drift: Cell<i64>,
+    /// The counter stands still at this value.
+    frozen: Cell<Option<u64>>,
+    /// The counter is off by this many nanoseconds, with the sign changing at each reading.
+    jump: Cell<i64>,
+    /// The wall clock minus true time.
+    wall: Cell<i64>,
+    /// There is no counter.
+    no_counter: bool,
+}
+
+impl Sim {
+    fn counter(&self) -> u64 {
+        let time = i128::from(self.time.get());
+        // Three counts a nanosecond, and a start that is not zero.
+        let counts = 3 * (time + time * i128::from(self.drift.get()) / 1_000_000 + 10 * i128::from(SECOND));
+        u64::try_from(counts).unwrap()
+    }
+}
+
+impl Source for &Sim {
+    fn raw(&self) -> u64 {
+        self.time.set(self.time.get() + 8);
+        self.jump.set(-self.jump.get());
+        self.frozen.get().unwrap_or(self.counter()).wrapping_add_signed(3 * self.jump.get())
+    }
+
+    fn nanos_of_2_pow_36(&self) -> u64 {
+        if self.no_counter { 0 } else { (1 << 36) / 3 }
+    }
+
+    fn monotonic(&self) -> u64 {
+        self.time.set(self.time.get() + 20);
+        self.time.get()
+    }
+
+    fn wall(&self) -> u64 {
+        self.time.set(self.time.get() + 20);
+        (START + self.time.get()).wrapping_add_signed(self.wall.get())
+    }
+}
+
+/// Reads the clock every 0.1 ms (and a little) for a while: the readings in milliseconds.
+fn run(sim: &Sim, clock: &Discipline<&Sim>, duration: u64) -> Vec<u64> {
+    let end = sim.time.get() + duration;
+    let mut times = Vec::new();
+    while sim.time.get() < end {
+        sim.time.set(sim.time.get() + 100_123);
+        times.push(clock.unix_millis());
+    }
+    times
+}
+
+/// The clock minus the wall, in nanoseconds.
+fn lead(sim: &Sim, clock: &Discipline<&Sim>) -> i64 {
+    let time = clock.unix_nanos();
+    time.wrapping_sub(Source::wall(&sim)).cast_signed()
+}
+
+/// The furthest that a reading lies below one before it.
+fn worst_step_back(times: &[u64]) -> u64 {
+    let mut highest = 0;
+    times.iter().fold(0, |worst, &time| {
+        highest = highest.max(time);
+        worst.max(highest - time)
+    })
+}
+
+#[test]
+fn drift_stays_within_a_period() {
+    for ppm in [-500, -52, 0, 52, 500] {
+        let sim = Sim::default();
+        sim.drift.set(ppm);
+        let clock = Discipline::new(&sim);
+        let times = run(&sim, &clock, 60 * SECOND);
+        assert!(worst_step_back(&times) <= 1, "{ppm} ppm");
+        assert_ne!(clock.span.load(super::Ordering::Relaxed), 0, "{ppm} ppm: the counter is good enough");
+        // 500 ppm of 103 ms are 52 µs.
+        let by_counter = clock.unix_millis() * MS;
+        let wall = Source::wall(&&sim);
+        assert!(by_counter.abs_diff(wall) < MS + 60_000, "{ppm} ppm: {by_counter} {wall}");
+        assert!(lead(&sim, &clock).abs() < 1000, "{ppm} ppm");
+    }
+}
+
+#[test]
+fn wall_set_back_is_slewed() {
+    for step in [MS, SECOND, 3600 * SECOND] {
+        let sim = Sim::default();
+        let clock = Discipline::new(&sim);
+        run(&sim, &clock, SECOND);
+        sim.wall.set(-step.cast_signed());
+        let times = run(&sim, &clock, 10 * SECOND);
+        assert!(worst_step_back(&times) <= 1, "never back by more than the slew of a period");
+        let left = step.saturating_sub(10 * SECOND / PERIOD * SLEW);
+        assert!(lead(&sim, &clock).abs_diff(left.cast_signed()) <= 2 * SLEW, "1 % of ten seconds is worked off");
+        assert_eq!(clock.step_backs.load(super::Ordering::Relaxed), u64::from(step > 5 * MS));
+        assert_ne!(clock.span.load(super::Ordering::Relaxed), 0, "the counter is not to blame");
+    }
+}
+
+#[test]
+fn leap_second_is_worked_off() {
+    let sim = Sim::default();
+    let clock = Discipline::new(&sim);
+    run(&sim, &clock, SECOND);
+    sim.wall.set(-SECOND.cast_signed());
+    assert!(worst_step_back(&run(&sim, &clock, 110 * SECOND)) <= 1);
+    assert!(lead(&sim, &clock).abs() < 1000);
+}
+
+#[test]
+fn wall_set_forward_is_followed() {
+    let sim = Sim::default();
+    let clock = Discipline::new(&sim);
+    run(&sim, &clock, SECOND);
+    sim.wall.set((24 * 3600 * SECOND).cast_signed());
+    run(&sim, &clock, 2 * PERIOD);
+    assert!(lead(&sim, &clock).abs() < 1000);
+}
+
+#[test]
+fn suspend_is_followed() {
+    // The wall and the counter go on, the monotonic clock does not.
+    let sim = Sim::default();
+    let clock = Discipline::new(&sim);
+    run(&sim, &clock, SECOND);
+    sim.wall.set((3600 * SECOND).cast_signed());
+    sim.jump.set(0);
+    sim.frozen.set(Some(sim.counter() + 3 * 3600 * SECOND));
+    let times = run(&sim, &clock, 2 * PERIOD);
+    assert_eq!(worst_step_back(&times), 0);
+    assert!(lead(&sim, &clock).abs() < 1000);
+}
+
+#[test]
+fn frozen_counter_is_left() {
+    let sim = Sim::default();
+    let clock = Discipline::new(&sim);
+    run(&sim, &clock, SECOND);
+    sim.frozen.set(Some(sim.counter()));
+    // A caller that waits asks for the exact time, which reaches the sync.
+    sim.time.set(sim.time.get() + PERIOD);
+    let before = clock.unix_nanos();
+    assert_eq!(clock.span.load(super::Ordering::Relaxed), 0);
+    let times = run(&sim, &clock, SECOND);
+    assert!(times.first() >= Some(&(before / MS)));
+    assert!(lead(&sim, &clock).abs() < 1000);
+}
+
+#[test]
+fn jumping_counter_is_left() {
+    let sim = Sim::default();
+    let clock = Discipline::new(&sim);
+    run(&sim, &clock, SECOND);
+    sim.jump.set((16 * SECOND / 10).cast_signed());
+    run(&sim, &clock, SECOND);
+    assert_eq!(clock.span.load(super::Ordering::Relaxed), 0);
+    assert_eq!(worst_step_back(&run(&sim, &clock, SECOND)), 0);
+    assert!(lead(&sim, &clock).abs() < 1000);
+}
+
+#[test]
+fn a_counter_outside_its_window_is_never_used() {
+    // The negative control of the window: the same jump, seen by the arithmetic alone, is 1.6 s of error.
+    let sim = Sim::default();
+    let clock = Discipline::new(&sim);
+    sim.jump.set((16 * SECOND / 10).cast_signed());
+    for _ in 0..4 {
+        let time = clock.unix_millis();
+        assert!(time.abs_diff((START + sim.time.get()) / MS) <= 1, "{time}");
+    }
+    let naive = |raw: u64| clock.millis(raw.wrapping_add(clock.counter_offset.load(super::Ordering::Relaxed)));
+    assert!(naive(Source::raw(&&sim)).abs_diff((START + sim.time.get()) / MS) >= 1599);
+}
+
+#[test]
+fn no_counter_is_no_obstacle() {
+    let sim = Sim { no_counter: true, ..Sim::default() };
+    let clock = Discipline::new(&sim);
+    assert_eq!(worst_step_back(&run(&sim, &clock, SECOND)), 0);
+    assert!(lead(&sim, &clock).abs() < 1000);
+}
+
+#[test]
+fn idle_for_an_hour() {
+    let sim = Sim::default();
+    sim.drift.set(52);
+    let clock = Discipline::new(&sim);
+    run(&sim, &clock, SECOND);
+    sim.time.set(sim.time.get() + 3600 * SECOND);
+    run(&sim, &clock, SECOND);
+    assert_ne!(clock.span.load(super::Ordering::Relaxed), 0);
+    assert!(lead(&sim, &clock).abs() < 1000);
+}
