@@ -1,15 +1,14 @@
 use core::time::Duration;
 
-use once_cell::race::OnceBox;
-
 use crate::cache::{Cache, CachePolicy};
 use crate::clock::{Clock, SystemClock};
 use crate::epoch::{self, Epoch, TimeUnit};
 use crate::error::Error;
-use crate::generator::Generator;
+use crate::generator::{Generator, GeneratorBuilder};
 use crate::node::Node;
 use crate::snowflake::{Record, Snowflake};
-use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::switch::Switch;
+use crate::sync::{AtomicU64, Ordering};
 use crate::wait::Wait;
 
 /// Manages one generator at a time, numbers the IDs it generates and remembers them: the class of the Python package,
@@ -34,28 +33,18 @@ use crate::wait::Wait;
 /// ```
 #[derive(Debug)]
 pub struct PyflakeClient<C = SystemClock> {
-    settings: PyflakeClientBuilder<C>,
-    /// The generators this client has had, by their node. They stay, so that a thread may use one while another
-    /// renews, and so that a renewal back to a node goes on where the node stopped.
-    generators: Box<[OnceBox<Generator<C>>]>,
-    /// The node, with SPECIFIED since the first generator and PRESENT while there is one.
-    current: AtomicU32,
+    generator: Switch<C>,
     generated: AtomicU64,
     cache: Cache,
 }
-
-const SPECIFIED: u32 = 1 << 16;
-const PRESENT: u32 = 1 << 17;
 
 /// Sets up a [`PyflakeClient`] other than the default one; made by [`PyflakeClient::builder`].
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until build() is called"]
 pub struct PyflakeClientBuilder<C = SystemClock> {
-    epoch: Epoch,
-    wait: Wait,
-    max_wait: Duration,
+    /// What each generator is built with; its node is another one each time.
+    generator: GeneratorBuilder<C>,
     cache: CachePolicy,
-    clock: C,
 }
 
 /// What a [`PyflakeClient`] says of itself.
@@ -93,27 +82,26 @@ impl PyflakeClient {
     /// # Ok::<(), pyflake::Error>(())
     /// ```
     pub fn builder(epoch: Epoch) -> PyflakeClientBuilder {
-        let (wait, max_wait, clock) = (Wait::default(), Duration::from_secs(1), SystemClock::new());
-        PyflakeClientBuilder { epoch, wait, max_wait, cache: CachePolicy::default(), clock }
+        let generator = Generator::builder(epoch, Node::from_index(0));
+        PyflakeClientBuilder { generator, cache: CachePolicy::default() }
     }
 }
 
 impl<C: Clock + Clone> PyflakeClientBuilder<C> {
     /// Uses another clock than the [`SystemClock`]; each generator gets a clone.
     pub fn clock<D: Clock + Clone>(self, clock: D) -> PyflakeClientBuilder<D> {
-        let PyflakeClientBuilder { epoch, wait, max_wait, cache, clock: _ } = self;
-        PyflakeClientBuilder { epoch, wait, max_wait, cache, clock }
+        PyflakeClientBuilder { generator: self.generator.clock(clock), cache: self.cache }
     }
 
     /// Sets how a caller waits when the 4096 IDs of a millisecond are issued: the Python package's `sleep`.
     pub fn wait(mut self, wait: Wait) -> Self {
-        self.wait = wait;
+        self.generator = self.generator.wait(wait);
         self
     }
 
     /// Sets the longest wait of [`PyflakeClient::generate`]; a second by default.
     pub fn max_wait(mut self, max_wait: Duration) -> Self {
-        self.max_wait = max_wait;
+        self.generator = self.generator.max_wait(max_wait);
         self
     }
 
@@ -127,11 +115,9 @@ impl<C: Clock + Clone> PyflakeClientBuilder<C> {
     #[must_use]
     pub fn build(self) -> PyflakeClient<C> {
         PyflakeClient {
-            generators: (0..Node::COUNT).map(|_| OnceBox::new()).collect(),
-            current: AtomicU32::new(0),
+            generator: Switch::new(self.generator),
             generated: AtomicU64::new(0),
             cache: Cache::new(self.cache),
-            settings: self,
         }
     }
 }
@@ -145,15 +131,7 @@ impl<C: Clock + Clone> PyflakeClient<C> {
     /// a value above 31; otherwise as [`GeneratorBuilder::build`](crate::GeneratorBuilder::build). The client is then
     /// as it was.
     pub fn create_generator(&self, pid: u64, seed: u64) -> Result<(), Error> {
-        let next = self.ready(Node::new(pid, seed)?)?;
-        // Release, Acquire: a generator is published by its `OnceBox`; this word only names it.
-        self.current
-            .fetch_update(Ordering::Release, Ordering::Acquire, |current| (current & PRESENT == 0).then_some(next))
-            .map(drop)
-            .map_err(|current| {
-                let node = node_of(current);
-                Error::GeneratorExists { pid: node.pid(), seed: node.seed() }
-            })
+        self.generator.set_first(Node::new(pid, seed)?)
     }
 
     /// Destroys the generator, and says whether there was one.
@@ -161,7 +139,7 @@ impl<C: Clock + Clone> PyflakeClient<C> {
     /// An ID that another thread is generating at this moment may still be issued. The node's place in time is kept:
     /// a generator created for it later continues.
     pub fn destroy_generator(&self) -> bool {
-        self.current.fetch_and(!PRESENT, Ordering::AcqRel) & PRESENT != 0
+        self.generator.clear()
     }
 
     /// Replaces the generator, or creates the first one.
@@ -173,9 +151,7 @@ impl<C: Clock + Clone> PyflakeClient<C> {
     /// As [`create_generator`](Self::create_generator), but an existing generator is none. The client is then as it
     /// was.
     pub fn renew_generator(&self, pid: u64, seed: u64) -> Result<(), Error> {
-        let next = self.ready(Node::new(pid, seed)?)?;
-        self.current.store(next, Ordering::Release);
-        Ok(())
+        self.generator.set(Node::new(pid, seed)?)
     }
 
     /// Generates an ID, numbers it and remembers it as the cache policy says.
@@ -187,7 +163,7 @@ impl<C: Clock + Clone> PyflakeClient<C> {
     /// [`Error::NoGenerator`] without a generator, otherwise as [`Generator::next_id`].
     #[inline]
     pub fn generate(&self) -> Result<Snowflake, Error> {
-        let id = self.generator().ok_or(Error::NoGenerator)?.next_id()?;
+        let id = self.generator.get().ok_or(Error::NoGenerator)?.next_id()?;
         // Relaxed: it counts, and the number is this thread's alone.
         let idx = self.generated.fetch_add(1, Ordering::Relaxed) + 1;
         self.cache.put(idx, id);
@@ -202,7 +178,7 @@ impl<C: Clock + Clone> PyflakeClient<C> {
     #[must_use]
     pub fn cached(&self, idx: u64) -> Option<Record> {
         let id = self.cache.get(idx, self.generated())?;
-        Some(id.record(self.settings.epoch, idx))
+        Some(id.record(self.generator.epoch(), idx))
     }
 
     /// How many IDs are remembered.
@@ -221,15 +197,13 @@ impl<C: Clock + Clone> PyflakeClient<C> {
     /// Tells the node, the epoch, how many IDs were generated, and whether there is a generator.
     #[must_use]
     pub fn info(&self) -> Info {
-        // Relaxed: a look, as true as any a moment later.
-        let current = self.current.load(Ordering::Relaxed);
-        let node = (current & SPECIFIED != 0).then(|| node_of(current));
+        let (node, generator) = self.generator.node();
         Info {
             pid: node.map(Node::pid),
             seed: node.map(Node::seed),
-            epoch: self.settings.epoch,
+            epoch: self.generator.epoch(),
             generated: self.generated(),
-            generator: current & PRESENT != 0,
+            generator,
         }
     }
 
@@ -238,37 +212,11 @@ impl<C: Clock + Clone> PyflakeClient<C> {
     /// It is right for IDs of any node, and wrong for IDs of another epoch.
     #[must_use]
     pub fn to_timestamp(&self, id: Snowflake, unit: TimeUnit) -> f64 {
-        epoch::to_timestamp(self.settings.epoch, id, unit)
+        epoch::to_timestamp(self.generator.epoch(), id, unit)
     }
 
     fn generated(&self) -> u64 {
         // Acquire: an index counts as generated before its place in the cache is looked at.
         self.generated.load(Ordering::Acquire)
     }
-
-    /// The current generator.
-    #[inline]
-    fn generator(&self) -> Option<&Generator<C>> {
-        // Acquire: as in `create_generator`.
-        let current = self.current.load(Ordering::Acquire);
-        if current & PRESENT == 0 {
-            return None;
-        }
-        self.generators.get(usize::from(node_of(current).index()))?.get()
-    }
-
-    /// Makes sure there is a generator for a node; the value of `current` that names it.
-    fn ready(&self, node: Node) -> Result<u32, Error> {
-        let PyflakeClientBuilder { epoch, wait, max_wait, cache: _, clock } = &self.settings;
-        let build = || Generator::builder(*epoch, node).wait(*wait).max_wait(*max_wait).clock(clock.clone()).build();
-        // Two threads may build one each for the node; the second is dropped before anyone has used it.
-        let generator = self.generators[usize::from(node.index())].get_or_try_init(|| build().map(Box::new))?;
-        generator.check()?;
-        Ok(u32::from(node.index()) | SPECIFIED | PRESENT)
-    }
-}
-
-/// The node in a value of `current`.
-fn node_of(current: u32) -> Node {
-    Node::from_index((current & 0xffff) as u16)
 }

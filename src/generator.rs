@@ -115,6 +115,16 @@ impl<C: Clock> GeneratorBuilder<C> {
         self
     }
 
+    /// Changes the node.
+    pub(crate) fn node(mut self, node: Node) -> Self {
+        self.node = node;
+        self
+    }
+
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
     /// Builds the generator.
     ///
     /// # Errors

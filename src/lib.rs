@@ -15,6 +15,7 @@ mod registry;
 #[cfg(feature = "serde")]
 mod serde;
 mod snowflake;
+mod switch;
 mod sync;
 mod timeline;
 mod wait;

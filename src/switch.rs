@@ -1,0 +1,102 @@
+//! One generator at a time out of one for each node, switched while other threads use it.
+
+use std::boxed::Box;
+
+use once_cell::race::OnceBox;
+
+use crate::clock::Clock;
+use crate::epoch::Epoch;
+use crate::error::Error;
+use crate::generator::{Generator, GeneratorBuilder};
+use crate::node::Node;
+use crate::sync::{AtomicU32, Ordering};
+
+/// The current generator, of those built so far.
+///
+/// Generators stay once they are built, so that a thread may use one while another switches, and a switch back to a
+/// node goes on where the node stopped. There are at most 1024 of them, and no lock.
+#[derive(Debug)]
+pub(crate) struct Switch<C> {
+    builder: GeneratorBuilder<C>,
+    generators: Box<[OnceBox<Generator<C>>]>,
+    /// The index of the node, with SPECIFIED since the first one and PRESENT while there is one.
+    current: AtomicU32,
+}
+
+const SPECIFIED: u32 = 1 << 16;
+const PRESENT: u32 = 1 << 17;
+
+impl<C: Clock + Clone> Switch<C> {
+    /// A switch without a current generator; the node of the builder does not matter.
+    pub(crate) fn new(builder: GeneratorBuilder<C>) -> Self {
+        let generators = (0..Node::COUNT).map(|_| OnceBox::new()).collect();
+        Switch { builder, generators, current: AtomicU32::new(0) }
+    }
+
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.builder.epoch()
+    }
+
+    /// The current generator.
+    #[inline]
+    pub(crate) fn get(&self) -> Option<&Generator<C>> {
+        // Acquire: with the Release below, so that the generator it names is there.
+        let current = self.current.load(Ordering::Acquire);
+        if current & PRESENT == 0 {
+            return None;
+        }
+        self.generators.get(usize::from(node_of(current).index()))?.get()
+    }
+
+    /// The current node, or the last one, and whether it is current.
+    pub(crate) fn node(&self) -> (Option<Node>, bool) {
+        // Relaxed: a look, as true as any a moment later.
+        let current = self.current.load(Ordering::Relaxed);
+        ((current & SPECIFIED != 0).then(|| node_of(current)), current & PRESENT != 0)
+    }
+
+    /// Makes a node current, whether or not another one is.
+    pub(crate) fn set(&self, node: Node) -> Result<(), Error> {
+        let next = self.ready(node)?;
+        // Release: as in `get`.
+        self.current.store(next, Ordering::Release);
+        Ok(())
+    }
+
+    /// Makes a node current, if no other one is.
+    pub(crate) fn set_first(&self, node: Node) -> Result<(), Error> {
+        let next = self.ready(node)?;
+        // Release: as in `get`.
+        self.current
+            .fetch_update(Ordering::Release, Ordering::Relaxed, |current| (current & PRESENT == 0).then_some(next))
+            .map(drop)
+            .map_err(|current| {
+                let node = node_of(current);
+                Error::GeneratorExists { pid: node.pid(), seed: node.seed() }
+            })
+    }
+
+    /// Leaves no generator current, and says whether one was.
+    pub(crate) fn clear(&self) -> bool {
+        // Release: nothing is published, but who switches later builds on it.
+        self.current.fetch_and(!PRESENT, Ordering::Release) & PRESENT != 0
+    }
+
+    /// The generator of a node, built if there is none yet.
+    pub(crate) fn generator(&self, node: Node) -> Result<&Generator<C>, Error> {
+        // Two threads may build one each; the second is dropped before anyone has used it.
+        self.generators[usize::from(node.index())]
+            .get_or_try_init(|| self.builder.clone().node(node).build().map(Box::new))
+    }
+
+    /// Makes sure there is a generator for a node that can issue: the value of `current` that names it.
+    fn ready(&self, node: Node) -> Result<u32, Error> {
+        self.generator(node)?.check()?;
+        Ok(u32::from(node.index()) | SPECIFIED | PRESENT)
+    }
+}
+
+/// The node in a value of `current`.
+fn node_of(current: u32) -> Node {
+    Node::from_index((current & 0xffff) as u16)
+}
