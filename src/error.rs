@@ -70,6 +70,25 @@ pub enum Error {
     },
     /// The timeline was inherited through `fork`: the parent goes on issuing from it, so the child must not.
     Forked,
+    /// The node is used in this process in the other way: under a lease, or without one.
+    NodeInUse {
+        /// The pid.
+        pid: u8,
+        /// The seed.
+        seed: u8,
+        /// Whether it is used under a lease.
+        leased: bool,
+    },
+    /// The lease on the node is lost or given back, so nothing may be issued on it.
+    LeaseLost,
+    /// The run asked for ends past the window that the lease covers: the store has not extended it, or the run is
+    /// longer than a window.
+    PastLease {
+        /// The Unix millisecond that the run would end in.
+        end: u64,
+        /// The first Unix millisecond past the window.
+        until: u64,
+    },
     /// The client has a generator already.
     GeneratorExists {
         /// The pid of that generator.
@@ -134,6 +153,25 @@ impl fmt::Display for Error {
             Error::Forked => write!(
                 f,
                 "this generator was inherited through fork and belongs to the parent: build one on another node"
+            ),
+            Error::NodeInUse { pid, seed, leased: true } => write!(
+                f,
+                "the node of pid {pid} and seed {seed} is used under a lease in this process: use its leased \
+                 generator, or another node"
+            ),
+            Error::NodeInUse { pid, seed, leased: false } => write!(
+                f,
+                "the node of pid {pid} and seed {seed} is used without a lease in this process: a lease cannot \
+                 protect it any more; use leases from the start, or another node"
+            ),
+            Error::LeaseLost => write!(
+                f,
+                "the lease on the node is lost: wait until another is acquired, or build a new leased generator"
+            ),
+            Error::PastLease { end, until } => write!(
+                f,
+                "an ID of Unix millisecond {end} lies past the lease, which covers the time before {until}: check \
+                 that the lease store can be reached, or ask for fewer IDs at a time"
             ),
             Error::GeneratorExists { pid, seed } => write!(
                 f,

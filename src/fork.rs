@@ -1,5 +1,15 @@
 //! The fork guard: the child of a `fork` gets its parent's timelines closed, as the parent goes on issuing from them.
 
+use crate::sync::Counter;
+
+/// How many forks lie between this process and the first one that used the library.
+static GENERATION: Counter = Counter::new(0);
+
+/// Tells this process from its parent: a number that the child of a fork finds changed.
+pub(crate) fn generation() -> u64 {
+    GENERATION.get()
+}
+
 /// Makes sure that the guard is in place; the registry calls this before it hands out a timeline.
 #[cfg(unix)]
 pub(crate) fn guard() {
@@ -10,6 +20,7 @@ pub(crate) fn guard() {
     /// Runs in the child, before anything else there does, with one thread alive and any lock possibly held by a
     /// thread that is gone: `close_all` keeps to atomic loads and stores.
     extern "C" fn child() {
+        GENERATION.add(1);
         crate::registry::close_all();
     }
 

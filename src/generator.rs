@@ -1,14 +1,18 @@
 use core::time::Duration;
 use std::sync::Arc;
 
+use crossbeam_utils::CachePadded;
+
 use crate::block::Block;
 use crate::clock::{Clock, SystemClock};
 use crate::epoch::Epoch;
 use crate::error::Error;
+use crate::fork;
 use crate::layout;
 use crate::node::Node;
 use crate::registry;
 use crate::snowflake::{Record, Snowflake};
+use crate::stats::{Counters, Stats};
 use crate::timeline::{Instant, Refusal, Timeline};
 use crate::wait::Wait;
 
@@ -48,6 +52,11 @@ pub struct Generator<C = SystemClock> {
     wait: Wait,
     max_wait: Duration,
     clock: C,
+    /// The process that built it (see `fork::generation`).
+    generation: u64,
+    leased: bool,
+    /// On lines of their own: what races count must not take the fields above from the other threads.
+    counters: CachePadded<Counters>,
 }
 
 /// Sets up a [`Generator`] other than the default one; made by [`Generator::builder`].
@@ -58,6 +67,9 @@ pub struct GeneratorBuilder<C = SystemClock> {
     node: Node,
     wait: Wait,
     max_wait: Duration,
+    /// Whether the node is held under a lease, and the timeline closed until its window is opened.
+    leased: bool,
+    resume_after: Option<Snowflake>,
     clock: C,
 }
 
@@ -89,6 +101,8 @@ impl Generator {
             node,
             wait: Wait::default(),
             max_wait: Duration::from_secs(1),
+            leased: false,
+            resume_after: None,
             clock: SystemClock::new(),
         }
     }
@@ -97,8 +111,8 @@ impl Generator {
 impl<C: Clock> GeneratorBuilder<C> {
     /// Uses another clock than the [`SystemClock`].
     pub fn clock<D: Clock>(self, clock: D) -> GeneratorBuilder<D> {
-        let GeneratorBuilder { epoch, node, wait, max_wait, clock: _ } = self;
-        GeneratorBuilder { epoch, node, wait, max_wait, clock }
+        let GeneratorBuilder { epoch, node, wait, max_wait, leased, resume_after, clock: _ } = self;
+        GeneratorBuilder { epoch, node, wait, max_wait, leased, resume_after, clock }
     }
 
     /// Sets how a caller waits when the 4096 IDs of a millisecond are issued; [`Wait::Adaptive`] by default.
@@ -112,6 +126,35 @@ impl<C: Clock> GeneratorBuilder<C> {
     /// A wait that is known to be longer is refused before it begins. Zero makes every call answer at once.
     pub fn max_wait(mut self, max_wait: Duration) -> Self {
         self.max_wait = max_wait;
+        self
+    }
+
+    /// Makes the generator continue after an ID that was issued before, such as the largest in a database.
+    ///
+    /// No ID will be at or below it, whatever the clock says, so a restart with the wall clock set back repeats
+    /// nothing that the database has seen. Its node does not matter, its epoch must be the generator's. If it lies
+    /// ahead of the clock, calls wait until the clock has passed it (see [`max_wait`](Self::max_wait)).
+    ///
+    /// It protects from IDs that are known, and not from those that were issued and are not stored yet; a lease
+    /// protects from both.
+    ///
+    /// ```
+    /// use pyflake::{Epoch, Generator, Node, Snowflake};
+    ///
+    /// let stored = Snowflake::from(473_032_512_445_898_752);
+    /// let epoch = Epoch::from_unix_millis(1_555_301_520_000);
+    /// let generator = Generator::builder(epoch, Node::new(1, 1)?).resume_after(stored).build()?;
+    /// assert!(generator.next_id()? > stored);
+    /// # Ok::<(), pyflake::Error>(())
+    /// ```
+    pub fn resume_after(mut self, id: Snowflake) -> Self {
+        self.resume_after = self.resume_after.max(Some(id));
+        self
+    }
+
+    /// Builds for a node that is held under a lease.
+    pub(crate) fn leased(mut self) -> Self {
+        self.leased = true;
         self
     }
 
@@ -130,14 +173,36 @@ impl<C: Clock> GeneratorBuilder<C> {
     /// # Errors
     ///
     /// [`Error::EpochInFuture`] if the clock is before the epoch, [`Error::EndOfTime`] if it is past the 42 bits,
-    /// [`Error::Forked`] if this process inherited the node's timeline through `fork`.
+    /// [`Error::Forked`] if this process inherited the node's timeline through `fork`, [`Error::NodeInUse`] if it
+    /// holds the node under a lease.
     pub fn build(self) -> Result<Generator<C>, Error> {
-        let GeneratorBuilder { epoch, node, wait, max_wait, clock } = self;
+        let GeneratorBuilder { epoch, node, wait, max_wait, leased, resume_after, clock } = self;
         epoch.tick(clock.unix_millis())?;
-        let timeline =
-            if clock.tells_machine_time() { registry::timeline(epoch, node) } else { Arc::new(Timeline::new()) };
-        let generator = Generator { timeline, epoch, node_bits: node.bits(), node, wait, max_wait, clock };
-        generator.check()?;
+        let timeline = match (clock.tells_machine_time(), leased) {
+            (true, _) => registry::timeline(epoch, node, leased)?,
+            (false, true) => Arc::new(Timeline::closed()),
+            (false, false) => Arc::new(Timeline::open_ended()),
+        };
+        if let Some(id) = resume_after {
+            // The next tick, and not the next sequence: the ID may be of another node, which the order of IDs puts
+            // above this one within a tick.
+            timeline.raise(layout::first_slot(id.tick() + 1));
+        }
+        let generator = Generator {
+            timeline,
+            epoch,
+            node_bits: node.bits(),
+            node,
+            wait,
+            max_wait,
+            clock,
+            generation: fork::generation(),
+            leased,
+            counters: CachePadded::default(),
+        };
+        if !leased {
+            generator.check()?;
+        }
         Ok(generator)
     }
 }
@@ -155,6 +220,7 @@ impl<C: Clock> Generator<C> {
     /// - [`Error::ClockStalled`] if the clock does not keep up while this waits; after another `max_wait`.
     /// - [`Error::EpochInFuture`], [`Error::EndOfTime`] if the clock leaves the 42 bits.
     /// - [`Error::Forked`] in the child of a `fork`.
+    /// - [`Error::LeaseLost`], [`Error::PastLease`] from a leased generator whose window has ended.
     #[inline]
     pub fn next_id(&self) -> Result<Snowflake, Error> {
         match self.claim(1) {
@@ -275,15 +341,78 @@ impl<C: Clock> Generator<C> {
         &self.clock
     }
 
+    /// What the generator has gone through: waits, lost races, the clock's lead over the wall.
+    ///
+    /// ```
+    /// use pyflake::{Epoch, Generator, Node};
+    ///
+    /// let generator = Generator::new(Epoch::TWITTER, Node::new(9, 9)?)?;
+    /// for _ in 0..5000 {
+    ///     generator.next_id()?;
+    /// }
+    /// println!("{:?}", generator.stats());
+    /// # Ok::<(), pyflake::Error>(())
+    /// ```
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let left = |until| Duration::from_millis(until).saturating_sub(self.clock.unix_time());
+        Stats {
+            waits: self.counters.waits.get(),
+            waited: Duration::from_nanos(self.counters.waited.get()),
+            lost_races: self.counters.lost_races.get(),
+            clock: self.clock.stats(),
+            window: self.leased.then(|| self.window_end().map_or(Duration::ZERO, left)),
+        }
+    }
+
+    /// Opens the window of a lease, in Unix milliseconds.
+    pub(crate) fn open(&self, floor: u64, until: u64) {
+        self.timeline.open(self.slot_at(floor), self.slot_at(until));
+    }
+
+    /// Extends the window of a lease, in Unix milliseconds.
+    pub(crate) fn extend(&self, until: u64) {
+        self.timeline.extend(self.slot_at(until));
+    }
+
+    /// The first Unix millisecond past the window; `None` where issue is closed.
+    pub(crate) fn window_end(&self) -> Option<u64> {
+        match self.timeline.limit() {
+            0 => None,
+            limit => Some(self.epoch.unix_millis(layout::tick_of_slot(limit))),
+        }
+    }
+
+    /// Ends the window of a lease.
+    pub(crate) fn close(&self) {
+        self.timeline.close();
+    }
+
+    /// The Unix millisecond after the last one that an ID was issued in.
+    pub(crate) fn used_until(&self) -> u64 {
+        self.epoch.unix_millis(layout::tick_of_slot(layout::end_of_begun_tick(self.timeline.free())))
+    }
+
+    /// The first slot of a Unix millisecond; at most the end of 42 bits, and 0 before the epoch.
+    fn slot_at(&self, unix_millis: u64) -> u64 {
+        layout::first_slot(unix_millis.saturating_sub(self.epoch.as_unix_millis()).min(layout::MAX_TICK + 1))
+    }
+
     /// Refuses where the generator can issue no more.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        if self.timeline.is_closed() { Err(Error::Forked) } else { Ok(()) }
+        if self.timeline.limit() == 0 { Err(self.closed()) } else { Ok(()) }
+    }
+
+    /// Why the timeline is closed: a node without a lease is closed by a fork alone.
+    fn closed(&self) -> Error {
+        if self.leased && self.generation == fork::generation() { Error::LeaseLost } else { Error::Forked }
     }
 
     #[inline]
     fn claim(&self, n: u64) -> Option<u64> {
         // Before the epoch this wraps to a tick far past 42 bits, which the timeline leaves to the slow path.
-        self.timeline.claim(n, || self.clock.unix_millis().wrapping_sub(self.epoch.as_unix_millis()))
+        self.timeline
+            .claim(n, &self.counters.lost_races, || self.clock.unix_millis().wrapping_sub(self.epoch.as_unix_millis()))
     }
 
     #[inline]
@@ -299,7 +428,9 @@ impl<C: Clock> Generator<C> {
             Ok(run) => {
                 if run.ahead {
                     let last = layout::tick_of_slot(run.first + n - 1);
-                    self.wait.until(&self.clock, self.epoch.unix_millis(last), self.max_wait)?;
+                    let waited = self.wait.until(&self.clock, self.epoch.unix_millis(last), self.max_wait)?;
+                    self.counters.waits.add(1);
+                    self.counters.waited.add(u64::try_from(waited.as_nanos()).unwrap_or(u64::MAX));
                 }
                 Ok(run.first)
             }
@@ -309,7 +440,7 @@ impl<C: Clock> Generator<C> {
 
     /// Claims `n` slots that end at most `patience` ahead of the clock, or says the tick they would end in.
     fn claim_within(&self, n: u64, patience: Duration) -> Result<Result<crate::timeline::Run, u64>, Error> {
-        let claim = self.timeline.claim_within(n, || {
+        let claim = self.timeline.claim_within(n, &self.counters.lost_races, || {
             let now = self.clock.unix_time();
             let tick = self.epoch.tick(whole_millis(now))?;
             // Past the end of time the limit refuses, so the reach need not.
@@ -319,10 +450,14 @@ impl<C: Clock> Generator<C> {
         match claim {
             Ok(run) => Ok(Ok(run)),
             Err(Refusal::Ahead { last_tick }) => Ok(Err(last_tick)),
-            Err(Refusal::Limit { limit: 0, .. }) => Err(Error::Forked),
-            Err(Refusal::Limit { end, .. }) => {
-                let now = self.epoch.unix_millis(layout::tick_of_slot(end));
-                Err(Error::EndOfTime { epoch: self.epoch.as_unix_millis(), now })
+            Err(Refusal::Limit { limit: 0, .. }) => Err(self.closed()),
+            Err(Refusal::Limit { end, limit }) => {
+                let end = self.epoch.unix_millis(layout::tick_of_slot(end - 1));
+                Err(if limit == layout::SLOTS {
+                    Error::EndOfTime { epoch: self.epoch.as_unix_millis(), now: end }
+                } else {
+                    Error::PastLease { end, until: self.epoch.unix_millis(layout::tick_of_slot(limit)) }
+                })
             }
         }
     }

@@ -10,11 +10,16 @@ mod error;
 mod fork;
 mod generator;
 pub mod layout;
+pub mod lease;
+#[cfg(pyflake_loom)]
+#[doc(hidden)]
+pub mod model;
 mod node;
 mod registry;
 #[cfg(feature = "serde")]
 mod serde;
 mod snowflake;
+mod stats;
 mod switch;
 mod sync;
 mod timeline;
@@ -29,4 +34,5 @@ pub use error::Error;
 pub use generator::{Generator, GeneratorBuilder, Records};
 pub use node::{Node, generate_seed};
 pub use snowflake::{Record, Snowflake};
+pub use stats::{ClockStats, Stats};
 pub use wait::Wait;

@@ -4,12 +4,12 @@
 //! they claim from one word. Keeping the timeline makes destroy and create, or a renewal back to an earlier node,
 //! continue where the node stopped.
 
-use std::boxed::Box;
-
-use once_cell::race::OnceBox;
 use std::sync::Arc;
 
+use once_cell::race::OnceBox;
+
 use crate::epoch::Epoch;
+use crate::error::Error;
 use crate::node::Node;
 use crate::timeline::Timeline;
 
@@ -24,21 +24,28 @@ struct Link(OnceBox<Entry>);
 struct Entry {
     epoch: Epoch,
     node: Node,
+    /// Whether the node is used under leases. Never both: a claim made without one knows no window.
+    leased: bool,
     timeline: Arc<Timeline>,
     next: Link,
 }
 
-/// The timeline of an epoch and a node, made if there is none yet.
-pub(crate) fn timeline(epoch: Epoch, node: Node) -> Arc<Timeline> {
+/// The timeline of an epoch and a node, made if there is none yet: under a lease closed at first, otherwise open.
+pub(crate) fn timeline(epoch: Epoch, node: Node, leased: bool) -> Result<Arc<Timeline>, Error> {
     crate::fork::guard();
     let mut link = &FIRST;
     loop {
         // Whoever loses the race to append finds the winner's entry here, and looks on behind it.
         let entry = link.0.get_or_init(|| {
-            Box::new(Entry { epoch, node, timeline: Arc::new(Timeline::new()), next: Link(OnceBox::new()) })
+            let timeline = Arc::new(if leased { Timeline::closed() } else { Timeline::open_ended() });
+            Box::new(Entry { epoch, node, leased, timeline, next: Link(OnceBox::new()) })
         });
         if entry.epoch == epoch && entry.node == node {
-            return Arc::clone(&entry.timeline);
+            return if entry.leased == leased {
+                Ok(Arc::clone(&entry.timeline))
+            } else {
+                Err(Error::NodeInUse { pid: node.pid(), seed: node.seed(), leased: entry.leased })
+            };
         }
         link = &entry.next;
     }

@@ -1,7 +1,5 @@
 //! One generator at a time out of one for each node, switched while other threads use it.
 
-use std::boxed::Box;
-
 use once_cell::race::OnceBox;
 
 use crate::clock::Clock;

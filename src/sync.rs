@@ -36,4 +36,23 @@ mod imp {
     }
 }
 
+/// A number that only counts: for people, and outside of any model.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(core::sync::atomic::AtomicU64);
+
+impl Counter {
+    pub(crate) const fn new(count: u64) -> Self {
+        Counter(core::sync::atomic::AtomicU64::new(count))
+    }
+
+    pub(crate) fn add(&self, count: u64) {
+        // Relaxed, both: nothing else is concluded from it.
+        self.0.fetch_add(count, core::sync::atomic::Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(core::sync::atomic::Ordering::Relaxed)
+    }
+}
+
 pub(crate) use imp::{AtomicU32, AtomicU64, Backoff, Ordering, sleep};

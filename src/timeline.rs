@@ -9,17 +9,21 @@
 //! claimed runs are disjoint and increasing in that order. That is the whole proof; a thread's own claims are
 //! increasing too, as a thread never sees a word's modification order run backwards.
 //!
-//! # Why every ordering is `Relaxed`
+//! # Why the orderings are as they are
 //!
-//! The claim publishes nothing but itself: no other memory is read or written on the strength of it. Users who pass an
-//! ID to another thread synchronise by the means they pass it with. `limit` stands apart from `state`, and a claim may
-//! use a value of it that is out of date by the time of the swap. That is sound because `limit` bounds the tick
-//! *inside the ID*, not the moment of the claim: a slot below a bound that was ever good stays good.
+//! `state` is `Relaxed` throughout. A claim publishes nothing but itself: no other memory is read or written on the
+//! strength of it. Users who pass an ID to another thread synchronise by the means they pass it with.
+//!
+//! `limit` stands apart from `state`, and a claim may use a value of it that is out of date by the time of the swap.
+//! That is sound because `limit` bounds the tick *inside the ID*, not the moment of the claim: a slot below a bound
+//! that was ever good stays good. A lower bound comes with a limit only where a window is opened: the state is first
+//! raised to the window's floor, then the limit is stored with `Release`, and claims load it with `Acquire`. So a
+//! claim that goes by the new limit swaps a state that has been raised, and cannot land in the gap between two windows.
 
 use crossbeam_utils::CachePadded;
 
 use crate::layout::{IDS_PER_TICK, MAX_TICK, SLOTS, end_of_begun_tick, first_slot, tick_of_slot};
-use crate::sync::{AtomicU64, Backoff, Ordering};
+use crate::sync::{AtomicU64, Backoff, Counter, Ordering};
 
 /// The claimed slots of one node.
 #[derive(Debug)]
@@ -32,7 +36,7 @@ pub(crate) struct Timeline {
 struct Words {
     /// A [`State`], moved forward by compare-and-swap and never written otherwise.
     state: AtomicU64,
-    /// One past the last slot that may be claimed; 0 once closed.
+    /// One past the last slot that may be claimed; 0 while closed.
     limit: AtomicU64,
 }
 
@@ -112,8 +116,17 @@ pub(crate) enum Refusal {
 
 impl Timeline {
     /// A timeline with nothing claimed, open to the end of 42 bits.
-    pub(crate) fn new() -> Self {
-        Timeline { words: CachePadded::new(Words { state: AtomicU64::new(0), limit: AtomicU64::new(SLOTS) }) }
+    pub(crate) fn open_ended() -> Self {
+        Timeline::with_limit(SLOTS)
+    }
+
+    /// A timeline with nothing claimed, closed until a window is opened.
+    pub(crate) fn closed() -> Self {
+        Timeline::with_limit(0)
+    }
+
+    fn with_limit(limit: u64) -> Self {
+        Timeline { words: CachePadded::new(Words { state: AtomicU64::new(0), limit: AtomicU64::new(limit) }) }
     }
 
     /// Claims a run of `n` slots (at least 1) that fits the current tick, and answers its first slot.
@@ -122,36 +135,46 @@ impl Timeline {
     /// it is: the tick is full, the clock is behind, outside the 42 bits (any `tick` above `MAX_TICK`), or the
     /// timeline is closed.
     #[inline]
-    pub(crate) fn claim(&self, n: u64, tick: impl FnOnce() -> u64) -> Option<u64> {
+    pub(crate) fn claim(&self, n: u64, lost_races: &Counter, tick: impl FnOnce() -> u64) -> Option<u64> {
         // The state first, the clock second: in the other order a claim by another thread in between would look like
         // a clock that stepped back.
         // Relaxed: the swap below decides; this is only its guess.
         let state = self.words.state.load(Ordering::Relaxed);
-        // Relaxed: any value it ever had is a good bound (see the top of this file).
-        let limit = self.words.limit.load(Ordering::Relaxed);
+        // Acquire: a new window's limit comes with its floor (see the top of this file).
+        let limit = self.words.limit.load(Ordering::Acquire);
         let tick = tick();
         // The case that repeats, on its own: the clock is in the tick of the free slot, and the run fits. Nothing that
         // is swapped in depends on the clock, and one comparison is all that the swap waits for.
-        if n <= IDS_PER_TICK
+        let fits = n <= IDS_PER_TICK
             && tick_of_slot(state) == tick
             && tick_of_slot(state + (n - 1)) == tick
-            && state + n <= limit
-            // Relaxed, both: the word itself is all that is agreed on.
-            && self.words.state.compare_exchange_weak(state, state + n, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-        {
-            return Some(state);
+            && state + n <= limit;
+        if !fits {
+            return self.claim_in(n, lost_races, tick);
         }
-        self.claim_in(n, tick)
+        // Relaxed, both: the word itself is all that is agreed on.
+        match self.words.state.compare_exchange_weak(state, state + n, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => Some(state),
+            Err(_) => self.claim_again(n, lost_races, tick),
+        }
     }
 
-    /// The rest of [`claim`](Self::claim): a new tick, a lost race, or a case for `claim_within`.
+    /// The rest of [`claim`](Self::claim) after a lost race.
+    #[cold]
     #[inline(never)]
-    fn claim_in(&self, n: u64, tick: u64) -> Option<u64> {
+    fn claim_again(&self, n: u64, lost_races: &Counter, tick: u64) -> Option<u64> {
+        lost_races.add(1);
+        self.claim_in(n, lost_races, tick)
+    }
+
+    /// The rest of [`claim`](Self::claim): a new tick, or a case for `claim_within`.
+    #[inline(never)]
+    fn claim_in(&self, n: u64, lost_races: &Counter, tick: u64) -> Option<u64> {
         if tick > MAX_TICK {
             return None;
         }
-        // Relaxed, all four, as in `claim`.
-        let limit = self.words.limit.load(Ordering::Relaxed);
+        // Acquire and Relaxed as in `claim`.
+        let limit = self.words.limit.load(Ordering::Acquire);
         let last = limit.min(first_slot(tick + 1)).checked_sub(n)?;
         let mut state = self.words.state.load(Ordering::Relaxed);
         loop {
@@ -162,7 +185,10 @@ impl Timeline {
             match self.words.state.compare_exchange_weak(state, first + n, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return Some(first),
                 // The tick is not read again: if it is out of date, the run does not fit it and `None` follows.
-                Err(seen) => state = seen,
+                Err(seen) => {
+                    lost_races.add(1);
+                    state = seen;
+                }
             }
         }
     }
@@ -175,35 +201,67 @@ impl Timeline {
     pub(crate) fn claim_within<E>(
         &self,
         n: u64,
+        lost_races: &Counter,
         mut now: impl FnMut() -> Result<Instant, E>,
     ) -> Result<Result<Run, Refusal>, E> {
         let backoff = Backoff::new();
         loop {
-            // Relaxed: as in `claim`, also the order of state, clock and limit.
+            // Relaxed and Acquire as in `claim`, and the state before the clock.
             let state = self.words.state.load(Ordering::Relaxed);
+            let limit = self.words.limit.load(Ordering::Acquire);
             let now = now()?;
-            let limit = self.words.limit.load(Ordering::Relaxed);
             let (next, run) = match State(state).claim(n, now, limit) {
                 Ok(claim) => claim,
                 Err(refusal) => return Ok(Err(refusal)),
             };
             // Relaxed: as in `claim`.
-            match self.words.state.compare_exchange_weak(state, next.0, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return Ok(Ok(run)),
-                Err(_) => backoff.spin(),
+            if self.words.state.compare_exchange_weak(state, next.0, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+                return Ok(Ok(run));
             }
+            lost_races.add(1);
+            backoff.spin();
         }
     }
 
-    /// Ends issue for good: every later claim is refused. Only atomics, so a signal or fork handler may call it.
-    pub(crate) fn close(&self) {
-        // Relaxed: a claim that reads the old limit makes an ID that was good a moment ago, which it still is.
-        self.words.limit.store(0, Ordering::Relaxed);
+    /// Opens the window `floor..limit`: nothing below the floor is claimed from now on, nor below what has been.
+    pub(crate) fn open(&self, floor: u64, limit: u64) {
+        self.raise(floor);
+        // Release: whoever goes by this limit finds the state raised.
+        self.words.limit.store(limit, Ordering::Release);
     }
 
-    /// Whether issue has ended.
-    pub(crate) fn is_closed(&self) -> bool {
-        // Relaxed: nothing is concluded from it but an error message.
-        self.words.limit.load(Ordering::Relaxed) == 0
+    /// Lets nothing below `floor` be claimed from now on.
+    pub(crate) fn raise(&self, floor: u64) {
+        // Relaxed: the one word again. A state beyond the floor stays as it is.
+        let _ = self.words.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |state| {
+            (State(state).free() < floor).then_some(State::new(floor, false).0)
+        });
+    }
+
+    /// Moves the end of an open window to `limit`. A closed timeline stays closed, and a longer window stays as it is.
+    pub(crate) fn extend(&self, limit: u64) {
+        // AcqRel, with the swap in `close`: of the two, the later one has seen the earlier.
+        let _ = self
+            .words
+            .limit
+            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |old| (old != 0 && old < limit).then_some(limit));
+    }
+
+    /// Ends issue until a window is opened. Only atomics, so the child of a fork may call it.
+    pub(crate) fn close(&self) {
+        // AcqRel: as in `extend`. A claim that still goes by the old limit makes an ID that is inside the old window.
+        self.words.limit.swap(0, Ordering::AcqRel);
+    }
+
+    /// One past the last slot that may be claimed; 0 while closed.
+    pub(crate) fn limit(&self) -> u64 {
+        // Relaxed: nothing is concluded from it but what people are told.
+        self.words.limit.load(Ordering::Relaxed)
+    }
+
+    /// The first slot that is not claimed. It says that no one is about to claim it only to a caller that has the
+    /// timeline closed and to itself.
+    pub(crate) fn free(&self) -> u64 {
+        State(self.words.state.load(Ordering::Relaxed)).free()
     }
 }

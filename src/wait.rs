@@ -31,17 +31,18 @@ const EARLY: Duration = Duration::from_micros(110);
 const NAP: Duration = Duration::from_millis(10);
 
 impl Wait {
-    /// Waits until the clock shows the Unix millisecond `until`, or it has had `patience` more than it needed.
+    /// Waits until the clock shows the Unix millisecond `until`, or it has had `patience` more than it needed; answers
+    /// how long that took.
     #[cold]
     #[inline(never)]
-    pub(crate) fn until(self, clock: &impl Clock, until: u64, patience: Duration) -> Result<(), Error> {
+    pub(crate) fn until(self, clock: &impl Clock, until: u64, patience: Duration) -> Result<Duration, Error> {
         let until = Duration::from_millis(until);
         let backoff = Backoff::new();
         let start = Instant::now();
         let mut longest = None;
         loop {
             let Some(rest) = until.checked_sub(clock.unix_time()).filter(|rest| !rest.is_zero()) else {
-                return Ok(());
+                return Ok(start.elapsed());
             };
             let longest = *longest.get_or_insert(rest.saturating_add(patience));
             let waited = start.elapsed();

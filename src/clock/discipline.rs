@@ -1,6 +1,9 @@
 //! How the system's clock is kept fast, monotonic and true at once.
 
 use core::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use core::time::Duration;
+
+use crate::stats::ClockStats;
 
 /// What the discipline reads: three clocks of one machine.
 pub(super) trait Source {
@@ -128,6 +131,16 @@ impl<S: Source> Discipline<S> {
             self.sync(now - last);
         }
         now.wrapping_add(self.monotonic_offset.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn stats(&self) -> ClockStats {
+        // Relaxed, all: for people.
+        ClockStats {
+            lead: Duration::from_nanos(self.lead.load(Ordering::Relaxed).max(0).cast_unsigned()),
+            syncs: self.syncs.load(Ordering::Relaxed),
+            step_backs: self.step_backs.load(Ordering::Relaxed),
+            counter: self.span.load(Ordering::Relaxed) != 0,
+        }
     }
 
     /// Reads the wall, and corrects both offsets, `elapsed` nanoseconds after the last time. A caller that was held up

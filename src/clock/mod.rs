@@ -6,6 +6,8 @@ mod system;
 
 use core::time::Duration;
 
+use crate::stats::ClockStats;
+
 pub use manual::ManualClock;
 pub use system::SystemClock;
 
@@ -44,6 +46,11 @@ pub trait Clock: Send + Sync {
     /// as simulations and tests need; twin generators on it do issue the same IDs.
     fn tells_machine_time(&self) -> bool {
         false
+    }
+
+    /// What the clock says of itself, for [`Generator::stats`](crate::Generator::stats); nothing by default.
+    fn stats(&self) -> ClockStats {
+        ClockStats::default()
     }
 }
 

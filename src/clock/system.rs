@@ -6,6 +6,7 @@ use once_cell::race::OnceBox;
 
 use crate::clock::Clock;
 use crate::clock::discipline::{Discipline, Source};
+use crate::stats::ClockStats;
 
 /// This machine's wall clock, read in a few nanoseconds, that never steps back: the default clock of a generator.
 ///
@@ -64,6 +65,10 @@ impl Clock for SystemClock {
 
     fn tells_machine_time(&self) -> bool {
         true
+    }
+
+    fn stats(&self) -> ClockStats {
+        self.0.stats()
     }
 }
 

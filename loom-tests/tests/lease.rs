@@ -1,0 +1,145 @@
+//! The window of a lease: its fence between two holders, and its end while others claim.
+#![cfg(pyflake_loom)]
+
+use loom::sync::Arc;
+use loom::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use loom::thread;
+use pyflake::model::Line;
+
+/// The first slot of a tick.
+const fn slot(tick: u64) -> u64 {
+    tick << 12
+}
+
+/// At most three preemptions in each execution: three threads with a clock are too many for all of them.
+fn model(f: impl Fn() + Send + Sync + 'static) {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(f);
+}
+
+#[test]
+fn a_closed_window_stays_closed_under_a_late_renewal() {
+    model(|| {
+        let line = Arc::new(Line::new());
+        line.open(slot(1), slot(5));
+        let keeper = thread::spawn({
+            let line = Arc::clone(&line);
+            move || line.extend(slot(9))
+        });
+        let closer = thread::spawn({
+            let line = Arc::clone(&line);
+            move || line.close()
+        });
+        let during = line.claim(|| 2);
+        assert!(during.is_none_or(|claimed| claimed == slot(2)));
+        keeper.join().unwrap();
+        closer.join().unwrap();
+        assert_eq!(line.claim(|| 3), None);
+    });
+}
+
+#[test]
+fn a_renewal_is_used_only_up_to_its_limit() {
+    model(|| {
+        let line = Arc::new(Line::new());
+        line.open(slot(1), slot(2));
+        let keeper = thread::spawn({
+            let line = Arc::clone(&line);
+            move || line.extend(slot(3))
+        });
+        let caller = thread::spawn({
+            let line = Arc::clone(&line);
+            move || line.claim(|| 2)
+        });
+        assert_eq!(line.claim(|| 3), None, "past both limits");
+        let claimed = caller.join().unwrap();
+        assert!(claimed.is_none_or(|claimed| claimed == slot(2)));
+        keeper.join().unwrap();
+        assert!(line.claim(|| 2).is_some());
+    });
+}
+
+/// A window is lost and another one opened further on, while a caller claims with a clock in the gap between them.
+#[test]
+fn the_gap_between_two_windows_is_never_claimed() {
+    model(|| {
+        let line = Arc::new(Line::new());
+        line.open(slot(1), slot(3));
+        let keeper = thread::spawn({
+            let line = Arc::clone(&line);
+            move || {
+                line.close();
+                line.open(slot(6), slot(9));
+            }
+        });
+        // The clock stands in the gap: tick 4 is another holder's.
+        let in_gap = line.claim(|| 4);
+        assert_eq!(in_gap, None, "claimed in another holder's window");
+        keeper.join().unwrap();
+        assert_eq!(line.claim(|| 6), Some(slot(6)));
+    });
+}
+
+/// Two holders of one node, one after the other, on two machines: each has a timeline of its own, and all they share is
+/// the store's `until` and the passing of time.
+fn handover(claim: impl Fn(&Line, u64, &AtomicU64) -> Option<u64> + Send + Sync + Copy + 'static) {
+    model(move || {
+        let time = Arc::new(AtomicU64::new(1));
+        // The old holder has the window 0..2.
+        let stored = Arc::new(AtomicU64::new(2));
+        let old = thread::spawn({
+            let time = Arc::clone(&time);
+            move || {
+                let line = Line::new();
+                line.open(slot(0), slot(2));
+                [claim(&line, 2, &time), claim(&line, 2, &time)]
+            }
+        });
+        let ticker = thread::spawn({
+            let time = Arc::clone(&time);
+            move || time.store(2, SeqCst)
+        });
+        // The successor is told that the old one is gone, rightly or not. Its clock is not the old one's.
+        let floor = stored.load(Relaxed);
+        stored.store(floor + 2, Relaxed);
+        let successor = Line::new();
+        successor.open(slot(floor), slot(floor + 2));
+        let new = successor.claim(|| 2);
+        ticker.join().unwrap();
+        for id in old.join().unwrap().into_iter().flatten() {
+            assert_ne!(Some(id), new, "duplicate");
+        }
+    });
+}
+
+#[test]
+fn windows_of_two_holders_never_meet() {
+    handover(|line, _, time| line.claim(|| time.load(SeqCst)));
+}
+
+/// Checks that the lease is good now, then claims: time passes in between.
+#[test]
+#[should_panic(expected = "duplicate")]
+fn negative_control_check_before_the_claim() {
+    handover(|line, until, time| {
+        // As if there were no limit inside the claim.
+        line.extend(slot(9));
+        if time.load(SeqCst) >= until {
+            return None;
+        }
+        line.claim(|| time.load(SeqCst))
+    });
+}
+
+/// Claims, then checks that the lease was still good a moment ago, by a reading from before the claim's.
+#[test]
+#[should_panic(expected = "duplicate")]
+fn negative_control_check_after_the_claim() {
+    handover(|line, until, time| {
+        line.extend(slot(9));
+        let seen = AtomicU64::new(time.load(SeqCst));
+        let claimed = line.claim(|| time.load(SeqCst));
+        if seen.load(SeqCst) >= until { None } else { claimed }
+    });
+}

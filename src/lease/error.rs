@@ -1,0 +1,92 @@
+use core::fmt;
+use core::time::Duration;
+
+use crate::error::Error;
+
+/// Why a lease could not be had or kept.
+#[non_exhaustive]
+#[derive(Debug)]
+pub enum LeaseError {
+    /// Every node of the store is held.
+    NoFreeNode {
+        /// How many there are.
+        nodes: usize,
+    },
+    /// The grant is no longer the caller's: another owner has the node, or it was released.
+    Lost {
+        /// What the store found instead.
+        found: String,
+    },
+    /// The store could not be reached or did not answer; whether it did what was asked is unknown.
+    Unavailable {
+        /// What was being done.
+        doing: String,
+        /// What went wrong.
+        source: Box<dyn core::error::Error + Send + Sync>,
+    },
+    /// The store is for another epoch or bit layout.
+    RealmMismatch {
+        /// Which store.
+        store: String,
+        /// What it is for.
+        stored: String,
+        /// What was asked for.
+        asked: String,
+    },
+    /// What the store holds cannot be relied on, so nothing is issued on it.
+    Corrupt {
+        /// Which record.
+        record: String,
+        /// What is wrong with it.
+        reason: String,
+        /// The way out.
+        remedy: String,
+    },
+    /// The clock is so far behind the windows already given out that the first ID is further away than `max_wait`.
+    ClockBehind {
+        /// How long the wait would be.
+        wait: Duration,
+        /// The longest wait the generator was built to accept.
+        max_wait: Duration,
+    },
+    /// The generator on the node could not be built.
+    Generator(Error),
+}
+
+impl fmt::Display for LeaseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LeaseError::NoFreeNode { nodes } => {
+                write!(f, "all {nodes} nodes are held: stop a holder, or use another store with an epoch of its own")
+            }
+            LeaseError::Lost { found } => write!(f, "the lease is lost: {found}"),
+            LeaseError::Unavailable { doing, source } => write!(f, "{doing}: {source}"),
+            LeaseError::RealmMismatch { store, stored, asked } => {
+                write!(f, "{store} is for {stored}, not for {asked}: use its epoch, or another store")
+            }
+            LeaseError::Corrupt { record, reason, remedy } => write!(f, "{record} {reason}: {remedy}"),
+            LeaseError::ClockBehind { wait, max_wait } => write!(
+                f,
+                "the clock is {wait:?} behind the windows already given out, and max_wait is {max_wait:?}: set the \
+                 clock right, or raise max_wait"
+            ),
+            LeaseError::Generator(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for LeaseError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            LeaseError::Unavailable { source, .. } => Some(&**source),
+            LeaseError::Generator(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<Error> for LeaseError {
+    fn from(error: Error) -> Self {
+        LeaseError::Generator(error)
+    }
+}

@@ -1,0 +1,230 @@
+//! The thread that keeps a lease: it alone talks to the store, and it alone moves the window.
+
+use core::fmt;
+use core::time::Duration;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::thread::{self, JoinHandle};
+
+use crate::clock::Clock;
+use crate::epoch::Epoch;
+use crate::generator::{Generator, GeneratorBuilder};
+use crate::lease::{Grant, LeaseError, LeaseState, LeaseStore, OnLost, Owner, Request};
+use crate::node::generate_seed;
+use crate::switch::Switch;
+use crate::sync::{AtomicU64, Ordering};
+
+/// What the keeper and the callers of a leased generator share.
+pub(super) struct Lease<C> {
+    store: Arc<dyn LeaseStore>,
+    /// The generator on the node that is held; none while the lease is lost.
+    switch: Switch<C>,
+    clock: C,
+    /// In milliseconds.
+    window: u64,
+    max_wait: Duration,
+    on_lost: OnLost,
+    /// The Unix millisecond of the last successful call to the store, shifted by one, plus FAILING if the last call
+    /// failed: one word, so that a look never sees one without the other.
+    renewed: AtomicU64,
+}
+
+const FAILING: u64 = 1;
+
+impl<C: Clock + Clone> Lease<C> {
+    pub(super) fn new(
+        store: Arc<dyn LeaseStore>,
+        generator: GeneratorBuilder<C>,
+        clock: C,
+        window: Duration,
+        max_wait: Duration,
+        on_lost: OnLost,
+    ) -> Self {
+        let window = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
+        let switch = Switch::new(generator);
+        Lease { store, switch, clock, window, max_wait, on_lost, renewed: AtomicU64::new(0) }
+    }
+
+    pub(super) fn epoch(&self) -> Epoch {
+        self.switch.epoch()
+    }
+
+    #[inline]
+    pub(super) fn generator(&self) -> Option<&Generator<C>> {
+        self.switch.get()
+    }
+
+    pub(super) fn state(&self, keeper_lives: bool) -> LeaseState {
+        let (Some(node), true) = self.switch.node() else { return LeaseState::Lost };
+        let Some(until) = self.generator().and_then(Generator::window_end) else { return LeaseState::Lost };
+        // Relaxed: a look.
+        let renewed = self.renewed.load(Ordering::Relaxed);
+        if renewed & FAILING == 0 && keeper_lives {
+            LeaseState::Held { node, until }
+        } else {
+            LeaseState::Degraded { since: renewed >> 1 }
+        }
+    }
+
+    /// Acquires a node and opens its window; gives it back if no ID can be issued on it.
+    fn acquire(&self, owner: &Owner) -> Result<Grant, LeaseError> {
+        let now = self.clock.unix_millis();
+        let grant = self.store.acquire(&Request { owner: owner.clone(), now, window: self.window })?;
+        self.open(&grant).inspect_err(|_| {
+            // Nothing was issued, so the floor stays. If this fails too, the node rests until its window has passed.
+            let _ = self.store.release(&grant, grant.floor);
+        })?;
+        self.succeeded();
+        Ok(grant)
+    }
+
+    fn open(&self, grant: &Grant) -> Result<(), LeaseError> {
+        let wait = Duration::from_millis(grant.floor).saturating_sub(self.clock.unix_time());
+        if wait > self.max_wait {
+            return Err(LeaseError::ClockBehind { wait, max_wait: self.max_wait });
+        }
+        self.switch.generator(grant.node)?.open(grant.floor, grant.until);
+        Ok(self.switch.set(grant.node)?)
+    }
+
+    /// Renews the lease, and moves the window if the store has acknowledged it.
+    fn renew(&self, grant: &mut Grant) -> Result<(), LeaseError> {
+        let until = self.clock.unix_millis().saturating_add(self.window).max(grant.until);
+        let renewed = self.store.renew(grant, until)?;
+        if let Some(generator) = self.generator() {
+            generator.extend(renewed.until);
+        }
+        *grant = renewed;
+        self.succeeded();
+        Ok(())
+    }
+
+    /// Ends issue on the node.
+    fn close(&self) {
+        if let Some(generator) = self.generator() {
+            generator.close();
+        }
+        self.switch.clear();
+    }
+
+    /// Gives the node back. Only for when no caller is left: what is being claimed would be past `used_until`.
+    fn release(&self, grant: &Grant) -> Result<(), LeaseError> {
+        let used_until = self.generator().map_or(grant.until, |generator| {
+            generator.close();
+            generator.used_until().clamp(grant.floor, grant.until)
+        });
+        self.switch.clear();
+        self.store.release(grant, used_until)
+    }
+
+    fn succeeded(&self) {
+        // Relaxed, here and below: for people; the window itself is the generator's limit.
+        self.renewed.store(self.clock.unix_millis() << 1, Ordering::Relaxed);
+    }
+
+    fn failed(&self) {
+        self.renewed.fetch_or(FAILING, Ordering::Relaxed);
+    }
+
+    /// The time to the next renewal: a third of the window, or a tenth after a failure, less up to a quarter of it, so
+    /// that holders that started together do not stay together.
+    fn pause(&self) -> Duration {
+        let failing = self.renewed.load(Ordering::Relaxed) & FAILING != 0;
+        let period = if failing { self.window / 10 } else { self.window / 3 };
+        // Eight bits at most, and 0 where there is no entropy.
+        let random = generate_seed(8).unwrap_or(0);
+        Duration::from_millis((period - period / 4 * random / 255).max(1))
+    }
+}
+
+impl<C> fmt::Debug for Lease<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease").field("window", &self.window).field("on_lost", &self.on_lost).finish_non_exhaustive()
+    }
+}
+
+/// The running thread.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    /// A message asks for a renewal now; hanging up, to give the node back.
+    nudge: SyncSender<()>,
+    thread: JoinHandle<Result<(), LeaseError>>,
+}
+
+impl Keeper {
+    /// Acquires the lease, and starts the thread.
+    pub(super) fn start<C: Clock + Clone + 'static>(lease: &Arc<Lease<C>>, label: String) -> Result<Self, LeaseError> {
+        let owner = Owner { nonce: generate_seed(64)?, label };
+        let grant = lease.acquire(&owner)?;
+        let (nudge, nudged) = mpsc::sync_channel(1);
+        let keep = {
+            let (lease, grant) = (Arc::clone(lease), grant.clone());
+            move || keep(&lease, &owner, grant, &nudged)
+        };
+        match thread::Builder::new().name("pyflake-lease".into()).spawn(keep) {
+            Ok(thread) => Ok(Keeper { nudge, thread }),
+            Err(source) => {
+                let _ = lease.release(&grant);
+                Err(LeaseError::Unavailable { doing: "starting the lease's thread".into(), source: source.into() })
+            }
+        }
+    }
+
+    /// Asks for a renewal now.
+    pub(super) fn nudge(&self) {
+        // Full: it has been asked already. Hung up: it has stopped, and the state says so.
+        let _ = self.nudge.try_send(());
+    }
+
+    pub(super) fn lives(&self) -> bool {
+        !self.thread.is_finished()
+    }
+
+    /// Gives the node back, and waits for the store.
+    pub(super) fn stop(self) -> Result<(), LeaseError> {
+        let Keeper { nudge, thread } = self;
+        drop(nudge);
+        thread.join().unwrap_or_else(|_| {
+            Err(LeaseError::Unavailable { doing: "releasing the lease".into(), source: "its thread panicked".into() })
+        })
+    }
+}
+
+/// The thread: renews until it is told to stop, and acquires again what is lost.
+fn keep<C: Clock + Clone>(
+    lease: &Lease<C>,
+    owner: &Owner,
+    mut grant: Grant,
+    nudged: &Receiver<()>,
+) -> Result<(), LeaseError> {
+    loop {
+        if hung_up(nudged, lease.pause()) {
+            return lease.release(&grant);
+        }
+        match lease.renew(&mut grant) {
+            Ok(()) => {}
+            Err(LeaseError::Lost { .. }) => {
+                lease.close();
+                lease.failed();
+                if lease.on_lost == OnLost::Stop {
+                    return Ok(());
+                }
+                grant = loop {
+                    if hung_up(nudged, lease.pause()) {
+                        return Ok(());
+                    }
+                    if let Ok(grant) = lease.acquire(owner) {
+                        break grant;
+                    }
+                };
+            }
+            // The store may or may not have the new window: the old one stands until it says so.
+            Err(_) => lease.failed(),
+        }
+    }
+}
+
+/// Waits for the next turn; whether the generator is gone.
+fn hung_up(nudged: &Receiver<()>, pause: Duration) -> bool {
+    matches!(nudged.recv_timeout(pause), Err(RecvTimeoutError::Disconnected))
+}

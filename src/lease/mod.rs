@@ -1,0 +1,99 @@
+//! Leases: a node of one's own, for as long as one can prove it.
+//!
+//! A lease gives a process a node and a window of time. The holder issues only IDs whose time lies in
+//! `floor..until`; `until` is durably stored before it is used, and the next holder of the node gets the old `until`
+//! as its floor. So the windows of all holders of a node are disjoint, whatever their clocks, pauses and crashes do:
+//! no synchronised clocks and no timely renewals are needed, only that the store keeps what it has acknowledged.
+
+mod error;
+mod generator;
+mod keeper;
+
+pub use error::LeaseError;
+pub use generator::{LeaseState, LeasedGenerator, LeasedGeneratorBuilder, OnLost};
+
+use crate::epoch::Epoch;
+use crate::node::Node;
+
+/// Keeps who holds which node, and until when: implement it to bring a store of your own.
+///
+/// # The contract
+///
+/// - **One holder.** Between an `acquire` and the `release` or the death of its owner, no other `acquire` gives out
+///   the node. How the death is noticed is the store's business (a file lock, a server's clock); a mistake in it costs
+///   a [`Lost`](LeaseError::Lost) lease, and never a duplicate ID.
+/// - **The window is durable.** `acquire` and `renew` answer `Ok` only after `until` is stored so that a crash of any
+///   machine cannot lose it.
+/// - **Windows of a node never overlap.** The floor of a grant is at least the `until` that was stored last, also if
+///   an earlier call that stored it had failed for its caller.
+/// - **`until` never falls**, except by `release`.
+/// - **Token and owner both match**, or `renew` and `release` answer `Lost` and change nothing. Each `acquire` of a
+///   node has a larger token than the one before.
+/// - **An unknown outcome is an error.** On a timeout or a broken connection answer
+///   [`Unavailable`](LeaseError::Unavailable): the caller goes on with what it has, and asks again.
+/// - **Calls end.** A call that hangs keeps the keeper from renewing, and a drop from returning: set timeouts.
+///
+/// All times are Unix milliseconds. Calls come from one thread at a time for each grant, not more often than a few
+/// times per window.
+pub trait LeaseStore: Send + Sync {
+    /// The epoch of all nodes in the store: a store serves one epoch and one bit layout, and refuses others when it is
+    /// opened.
+    fn epoch(&self) -> Epoch;
+
+    /// Takes a free node for an owner, preferably one whose floor has passed, and stores the window.
+    ///
+    /// # Errors
+    ///
+    /// [`LeaseError::NoFreeNode`] if every node is held; others as the store has them.
+    fn acquire(&self, request: &Request) -> Result<Grant, LeaseError>;
+
+    /// Extends the window of a grant to `until`, or leaves it if it is as long already, and answers the new one.
+    ///
+    /// # Errors
+    ///
+    /// [`LeaseError::Lost`] if the grant is no longer the caller's; others leave it open whether the store has the new
+    /// window.
+    fn renew(&self, grant: &Grant, until: u64) -> Result<Grant, LeaseError>;
+
+    /// Gives a node back. No ID with a time of `used_until` or later was issued, so the next floor is `used_until`.
+    ///
+    /// # Errors
+    ///
+    /// As [`renew`](Self::renew).
+    fn release(&self, grant: &Grant, used_until: u64) -> Result<(), LeaseError>;
+}
+
+/// What a caller asks of [`LeaseStore::acquire`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Who asks.
+    pub owner: Owner,
+    /// The caller's clock, Unix milliseconds.
+    pub now: u64,
+    /// The length of the window that is asked for, in milliseconds: `until` becomes `max(now, floor) + window`.
+    pub window: u64,
+}
+
+/// Who holds a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// A random number, new for each holder: tells two holders with one label apart.
+    pub nonce: u64,
+    /// A name for people, such as the host and the process.
+    pub label: String,
+}
+
+/// A node and a window, as a store has granted them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The node.
+    pub node: Node,
+    /// The first Unix millisecond that may be used.
+    pub floor: u64,
+    /// The first Unix millisecond that may not be used.
+    pub until: u64,
+    /// The number of this tenure of the node; each has a larger one than the last.
+    pub token: u64,
+    /// Who holds it.
+    pub owner: Owner,
+}

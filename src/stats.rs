@@ -1,0 +1,45 @@
+use core::time::Duration;
+
+use crate::sync::Counter;
+
+/// What a [`Generator`](crate::Generator) has gone through: plain data, for logs and metrics.
+///
+/// Nothing of it is counted on the path of an ID that neither waits nor races.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// How often a caller waited for a later millisecond, because this one's 4096 IDs were issued, a run was longer,
+    /// or the clock was behind.
+    pub waits: u64,
+    /// The time that callers waited, all together.
+    pub waited: Duration,
+    /// How often a compare-and-swap failed because another thread was faster.
+    pub lost_races: u64,
+    /// What the generator's clock says of itself.
+    pub clock: ClockStats,
+    /// How much is left of the lease's window, by the generator's clock; `None` without a lease.
+    pub window: Option<Duration>,
+}
+
+/// What a [`Clock`](crate::Clock) says of itself; all zero for clocks that say nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClockStats {
+    /// How far the clock was ahead of the wall clock when it last looked: what remains of a step back.
+    pub lead: Duration,
+    /// How often it has looked at the wall clock.
+    pub syncs: u64,
+    /// How often it has found the wall clock set back, by more than 5 ms.
+    pub step_backs: u64,
+    /// Whether it reads the processor's counter (fast), and not the kernel's clock.
+    pub counter: bool,
+}
+
+/// The numbers of one generator that only its slow paths write.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) waits: Counter,
+    /// Nanoseconds.
+    pub(crate) waited: Counter,
+    pub(crate) lost_races: Counter,
+}

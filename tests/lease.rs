@@ -1,0 +1,316 @@
+//! The rules of a lease, on a store in memory that fails on demand.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use pyflake::lease::{Grant, LeaseError, LeaseState, LeaseStore, LeasedGenerator, OnLost, Request};
+use pyflake::{Epoch, Error, Generator, ManualClock, Node, Snowflake};
+
+const EPOCH: Epoch = Epoch::from_unix_millis(1_555_301_520_000);
+const NOW: u64 = 1_700_000_000_000;
+const WINDOW: Duration = Duration::from_millis(300);
+
+/// What a store keeps of a node.
+#[derive(Clone, Debug, Default)]
+struct Row {
+    token: u64,
+    until: u64,
+    holder: Option<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    nodes: Vec<Node>,
+    rows: Mutex<BTreeMap<Node, Row>>,
+    /// Nothing answers, and nothing is done.
+    down: AtomicBool,
+    /// Everything is done, and nothing answers.
+    deaf: AtomicBool,
+}
+
+/// A store in memory; clones are the same one.
+#[derive(Clone, Debug)]
+struct MemoryStore(Arc<Shared>);
+
+impl MemoryStore {
+    fn new(nodes: &[(u64, u64)]) -> Self {
+        let nodes = nodes.iter().map(|&(pid, seed)| Node::new(pid, seed).unwrap()).collect();
+        MemoryStore(Arc::new(Shared { nodes, ..Shared::default() }))
+    }
+
+    fn row(&self, node: Node) -> Row {
+        self.0.rows.lock().unwrap().entry(node).or_default().clone()
+    }
+
+    fn steal(&self, node: Node) {
+        let mut rows = self.0.rows.lock().unwrap();
+        let row = rows.entry(node).or_default();
+        row.token += 1;
+        row.holder = Some(0);
+    }
+
+    fn set_down(&self, down: bool) {
+        self.0.down.store(down, Ordering::SeqCst);
+    }
+
+    fn set_deaf(&self, deaf: bool) {
+        self.0.deaf.store(deaf, Ordering::SeqCst);
+    }
+
+    fn reach(&self) -> Result<(), LeaseError> {
+        if self.0.down.load(Ordering::SeqCst) { Err(unavailable()) } else { Ok(()) }
+    }
+
+    fn answer<T>(&self, answer: T) -> Result<T, LeaseError> {
+        if self.0.deaf.load(Ordering::SeqCst) { Err(unavailable()) } else { Ok(answer) }
+    }
+}
+
+fn unavailable() -> LeaseError {
+    LeaseError::Unavailable { doing: "asking the store".into(), source: "it does not answer".into() }
+}
+
+fn lost() -> LeaseError {
+    LeaseError::Lost { found: "another owner".into() }
+}
+
+impl LeaseStore for MemoryStore {
+    fn epoch(&self) -> Epoch {
+        EPOCH
+    }
+
+    fn acquire(&self, request: &Request) -> Result<Grant, LeaseError> {
+        self.reach()?;
+        let mut rows = self.0.rows.lock().unwrap();
+        for &node in &self.0.nodes {
+            let row = rows.entry(node).or_default();
+            if row.holder.is_none() {
+                let floor = row.until;
+                row.token += 1;
+                row.holder = Some(request.owner.nonce);
+                row.until = request.now.max(floor) + request.window;
+                let (token, until, owner) = (row.token, row.until, request.owner.clone());
+                return self.answer(Grant { node, floor, until, token, owner });
+            }
+        }
+        Err(LeaseError::NoFreeNode { nodes: self.0.nodes.len() })
+    }
+
+    fn renew(&self, grant: &Grant, until: u64) -> Result<Grant, LeaseError> {
+        self.reach()?;
+        let mut rows = self.0.rows.lock().unwrap();
+        let row = rows.entry(grant.node).or_default();
+        if row.token != grant.token || row.holder != Some(grant.owner.nonce) {
+            return Err(lost());
+        }
+        row.until = row.until.max(until);
+        self.answer(Grant { until: row.until, ..grant.clone() })
+    }
+
+    fn release(&self, grant: &Grant, used_until: u64) -> Result<(), LeaseError> {
+        self.reach()?;
+        let mut rows = self.0.rows.lock().unwrap();
+        let row = rows.entry(grant.node).or_default();
+        if row.token != grant.token || row.holder != Some(grant.owner.nonce) {
+            return Err(lost());
+        }
+        row.holder = None;
+        row.until = used_until;
+        self.answer(())
+    }
+}
+
+/// A generator on a manual clock: its window is where its clock and the store put it, whatever the real time.
+fn leased(store: &MemoryStore, clock: &ManualClock) -> LeasedGenerator<ManualClock> {
+    let builder = LeasedGenerator::builder(store.clone()).clock(clock.clone());
+    builder.window(WINDOW).max_wait(Duration::from_millis(100)).build().unwrap()
+}
+
+fn until(generator: &LeasedGenerator<ManualClock>) -> u64 {
+    match generator.state() {
+        LeaseState::Held { until, .. } => until,
+        state => panic!("{state:?}"),
+    }
+}
+
+/// Waits for something the keeper's thread does.
+fn eventually(what: &str, condition: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < Duration::from_secs(20), "never: {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn the_window_moves_only_when_the_store_has_acknowledged() {
+    let (store, clock) = (MemoryStore::new(&[(1, 1)]), ManualClock::new(NOW));
+    let generator = leased(&store, &clock);
+    assert_eq!(until(&generator), NOW + 300);
+    // Stored, but not acknowledged: the generator must not use it.
+    store.set_deaf(true);
+    clock.advance(200);
+    eventually("the store has a longer window", || store.row(Node::new(1, 1).unwrap()).until == NOW + 500);
+    eventually("the failure is seen", || matches!(generator.state(), LeaseState::Degraded { since: NOW }));
+    clock.set(NOW + 300);
+    let past = Error::PastLease { end: NOW + 300, until: NOW + 300 };
+    assert_eq!(generator.next_id(), Err(past.clone()));
+    assert_eq!(generator.try_next_id(), Err(past));
+    // The next renewal mends it.
+    store.set_deaf(false);
+    eventually("it is renewed", || matches!(generator.state(), LeaseState::Held { until, .. } if until == NOW + 600));
+    assert_eq!(generator.next_id().unwrap().timestamp(EPOCH), NOW + 300);
+}
+
+#[test]
+fn an_outage_is_bridged_to_the_end_of_the_window() {
+    let (store, clock) = (MemoryStore::new(&[(1, 1)]), ManualClock::new(NOW));
+    let generator = leased(&store, &clock);
+    store.set_down(true);
+    eventually("the failure is seen", || matches!(generator.state(), LeaseState::Degraded { .. }));
+    clock.set(NOW + 299);
+    assert_eq!(generator.next_id().unwrap().timestamp(EPOCH), NOW + 299);
+    // A run that would leave the window is refused whole.
+    let past = Error::PastLease { end: NOW + 300, until: NOW + 300 };
+    assert_eq!(generator.reserve(4096).map(|block| block.len()), Err(past));
+    assert_eq!(generator.reserve(4095).map(|block| block.len()), Ok(4095));
+    assert_eq!(generator.stats().window, Some(Duration::from_millis(1)));
+}
+
+#[test]
+fn a_stolen_node_ends_issue_and_another_one_is_acquired() {
+    let (store, clock) = (MemoryStore::new(&[(1, 1), (2, 2)]), ManualClock::new(NOW));
+    let generator = leased(&store, &clock);
+    let first = generator.next_id().unwrap();
+    store.steal(first.node());
+    eventually("the other node is held", || {
+        matches!(generator.state(), LeaseState::Held { node, .. } if (node.pid(), node.seed()) == (2, 2))
+    });
+    assert_eq!(generator.next_id().unwrap().node(), Node::new(2, 2).unwrap());
+}
+
+#[test]
+fn a_stolen_node_stays_lost_if_the_user_says_so() {
+    let (store, clock) = (MemoryStore::new(&[(1, 1), (2, 2)]), ManualClock::new(NOW));
+    let builder = LeasedGenerator::builder(store.clone()).clock(clock).window(WINDOW);
+    let generator = builder.on_lost(OnLost::Stop).build().unwrap();
+    store.steal(Node::new(1, 1).unwrap());
+    eventually("it is lost", || generator.state() == LeaseState::Lost);
+    assert_eq!(generator.next_id(), Err(Error::LeaseLost));
+    assert_eq!(generator.try_next_id(), Err(Error::LeaseLost));
+    // What is not ours is not given back.
+    drop(generator);
+    assert_eq!(store.row(Node::new(1, 1).unwrap()).holder, Some(0));
+}
+
+#[test]
+fn dropping_gives_the_node_back_from_the_next_millisecond() {
+    let (store, clock) = (MemoryStore::new(&[(1, 1)]), ManualClock::new(NOW));
+    let generator = leased(&store, &clock);
+    let last = generator.next_id().unwrap();
+    generator.release().unwrap();
+    assert_eq!(store.row(last.node()).until, NOW + 1);
+    // The clock stands still, so the successor cannot issue in a millisecond that its predecessor used.
+    let successor = leased(&store, &clock);
+    assert_eq!(successor.try_next_id(), Err(Error::Exhausted { retry_after: Duration::from_millis(1) }));
+    clock.advance(1);
+    assert!(successor.next_id().unwrap() > last);
+}
+
+#[test]
+fn a_predecessors_window_is_waited_for_or_refused() {
+    let (store, clock) = (MemoryStore::new(&[(1, 1)]), ManualClock::new(NOW));
+    // A holder that dies without a word.
+    let request = Request { owner: pyflake::lease::Owner { nonce: 7, label: "dead".into() }, now: NOW, window: 300 };
+    store.acquire(&request).unwrap();
+    store.0.rows.lock().unwrap().values_mut().for_each(|row| row.holder = None);
+    // Its successor's clock is 5 s behind.
+    clock.set(NOW - 5000);
+    let builder = LeasedGenerator::builder(store.clone()).clock(clock.clone()).window(WINDOW);
+    let refused = builder.build().unwrap_err();
+    assert!(matches!(refused, LeaseError::ClockBehind { wait, max_wait }
+        if wait == Duration::from_millis(5300) && max_wait == Duration::from_secs(1)));
+    // The node is free again, and its floor is where it was.
+    assert_eq!(store.row(Node::new(1, 1).unwrap()).until, NOW + 300);
+    let patient = LeasedGenerator::builder(store).clock(clock.clone()).window(WINDOW);
+    let patient = patient.max_wait(Duration::from_secs(10)).build().unwrap();
+    assert_eq!(patient.try_next_id(), Err(Error::Exhausted { retry_after: Duration::from_millis(5300) }));
+    clock.set(NOW + 300);
+    assert_eq!(patient.next_id().unwrap().timestamp(EPOCH), NOW + 300);
+}
+
+#[test]
+fn a_clock_set_forward_is_followed_by_the_window() {
+    let (store, clock) = (MemoryStore::new(&[(1, 1)]), ManualClock::new(NOW));
+    let builder = LeasedGenerator::builder(store).clock(clock.clone()).window(Duration::from_secs(30));
+    let generator = builder.build().unwrap();
+    clock.advance(24 * 3600 * 1000);
+    let id = generator.next_id().unwrap();
+    assert_eq!(id.timestamp(EPOCH), NOW + 24 * 3600 * 1000);
+}
+
+#[test]
+fn no_free_node_is_an_error() {
+    let (store, clock) = (MemoryStore::new(&[(1, 1)]), ManualClock::new(NOW));
+    let _holder = leased(&store, &clock);
+    let refused = LeasedGenerator::builder(store).clock(clock).build().unwrap_err();
+    assert!(matches!(refused, LeaseError::NoFreeNode { nodes: 1 }));
+}
+
+#[test]
+fn a_node_is_used_with_a_lease_or_without_one_but_never_both() {
+    let open = Generator::new(EPOCH, Node::new(21, 21).unwrap()).unwrap();
+    let refused = LeasedGenerator::new(MemoryStore::new(&[(21, 21)])).unwrap_err();
+    assert!(matches!(refused, LeaseError::Generator(Error::NodeInUse { pid: 21, seed: 21, leased: false })));
+    drop(open);
+
+    let held = LeasedGenerator::new(MemoryStore::new(&[(22, 22)])).unwrap();
+    let node = held.next_id().unwrap().node();
+    let in_use = Error::NodeInUse { pid: 22, seed: 22, leased: true };
+    assert_eq!(Generator::new(EPOCH, node).unwrap_err(), in_use);
+    drop(held);
+    assert_eq!(Generator::new(EPOCH, node).unwrap_err(), in_use);
+}
+
+#[test]
+fn a_node_may_be_held_again_and_again() {
+    let store = MemoryStore::new(&[(23, 23)]);
+    let mut last = Snowflake::default();
+    for _ in 0..20 {
+        let generator = LeasedGenerator::builder(store.clone()).window(WINDOW).build().unwrap();
+        for _ in 0..100 {
+            let id = generator.next_id().unwrap();
+            assert!(id > last);
+            last = id;
+        }
+    }
+}
+
+#[test]
+fn records_and_batches() {
+    let (store, clock) = (MemoryStore::new(&[(1, 1)]), ManualClock::new(NOW));
+    let generator = leased(&store, &clock);
+    let idx: Vec<_> = generator.records().take(3).map(|record| record.unwrap().idx).collect();
+    assert_eq!(idx, [1, 2, 3]);
+    let mut ids = [Snowflake::default(); 10];
+    generator.fill(&mut ids).unwrap();
+    assert!(ids.is_sorted());
+}
+
+#[test]
+fn nothing_at_or_below_a_known_id_is_issued() {
+    let clock = ManualClock::new(NOW);
+    let node = Node::new(1, 1).unwrap();
+    let known = Snowflake::from_parts(EPOCH, NOW + 2, Node::new(31, 31).unwrap(), 7).unwrap();
+    let generator = Generator::builder(EPOCH, node).clock(clock.clone()).resume_after(known).build().unwrap();
+    assert_eq!(generator.try_next_id(), Err(Error::Exhausted { retry_after: Duration::from_millis(3) }));
+    clock.set(NOW + 3);
+    assert!(generator.next_id().unwrap() > known);
+    // The negative control: without it, the clock alone decides.
+    clock.set(NOW);
+    let naive = Generator::builder(EPOCH, node).clock(clock).build().unwrap();
+    assert!(naive.next_id().unwrap() < known);
+}
