@@ -18,7 +18,8 @@ const ROUND: u64 = 2048;
 /// Times rounds of `ROUND` IDs at the start of a millisecond, shared out among the threads.
 fn rounds(threads: u64, rounds: u64, generator: &Generator) -> Duration {
     let clock = SystemClock::new();
-    let (start, end) = (Barrier::new(threads as usize), Barrier::new(threads as usize));
+    let barrier = || Barrier::new(usize::try_from(threads).expect("a few"));
+    let (start, end) = (barrier(), barrier());
     let done = AtomicBool::new(false);
     let round = || {
         for _ in 0..ROUND / threads {

@@ -44,7 +44,7 @@ fn next_id(c: &mut Criterion) {
     bench("next_id on a ManualClock", &mut |iters| {
         below_saturation(iters, || {
             calls = calls.wrapping_add(1);
-            if calls % 2048 == 0 {
+            if calls.is_multiple_of(2048) {
                 manual.advance(1);
             }
             _ = black_box(generator.next_id());
