@@ -83,6 +83,7 @@ pub fn fork<T: 'static, R: 'static>(shared: &Arc<T>, run: impl FnOnce(&T) -> R +
 /// # Panics
 ///
 /// If it panicked.
+#[expect(clippy::must_use_candidate, reason = "a thread may be waited for without a result")]
 pub fn join<R>(thread: JoinHandle<R>) -> R {
     thread.join().expect("it did not panic")
 }

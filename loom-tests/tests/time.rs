@@ -228,7 +228,9 @@ fn a_block_across_the_millisecond_and_single_ids_do_not_overlap() {
         leave(&generator, 2);
         let block = fork(&generator, |generator| {
             let block: Vec<_> = generator.reserve(4).expect("a block").collect();
-            block.iter().for_each(|&id| generator.clock().assert_due(id));
+            for &id in &block {
+                generator.clock().assert_due(id);
+            }
             block
         });
         let mine = due::<2, _>(&generator);
