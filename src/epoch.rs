@@ -43,7 +43,7 @@ impl Epoch {
     }
 
     /// The Unix time of a tick in milliseconds. Saturates for epochs within 139 years of the end of `u64`, which no
-    /// clock shows.
+    /// generator accepts.
     pub(crate) const fn unix_millis(self, tick: u64) -> u64 {
         self.0.saturating_add(tick)
     }
@@ -51,6 +51,9 @@ impl Epoch {
     /// The tick of a Unix time in milliseconds, where it has one.
     pub(crate) const fn tick(self, unix_millis: u64) -> Result<u64, Error> {
         match unix_millis.checked_sub(self.0) {
+            // So late that its ticks would pass the end of `u64`: no clock of ours is there, and a clock before the
+            // epoch could not be told from one after it by subtraction alone.
+            _ if self.0 > u64::MAX - MAX_TICK => Err(Error::EpochInFuture { epoch: self.0, now: unix_millis }),
             None => Err(Error::EpochInFuture { epoch: self.0, now: unix_millis }),
             Some(tick) if tick <= MAX_TICK => Ok(tick),
             Some(_) => Err(Error::EndOfTime { epoch: self.0, now: unix_millis }),

@@ -1,0 +1,134 @@
+//! Threads that claim from one timeline while the time stands still.
+#![cfg(pyflake_loom)]
+
+use loom::sync::atomic::{AtomicU64, Ordering};
+use loom_tests::{EPOCH, TICK, assert_unique, bounded, every, fork, generator, ids, join};
+use pyflake::layout::{IDS_PER_TICK, MAX_TICK};
+use pyflake::{Error, ManualClock, Snowflake};
+
+#[test]
+fn two_threads_claim_two_each() {
+    every(|| {
+        let generator = generator(ManualClock::new(TICK));
+        let other = fork(&generator, ids::<2, _>);
+        let mine = ids::<2, _>(&generator);
+        assert_unique(&[&mine, &join(other)]);
+        assert_eq!(generator.next_id().map(Snowflake::sequence), Ok(4), "no slot was skipped");
+    });
+}
+
+#[test]
+fn two_threads_claim_three_each() {
+    every(|| {
+        let generator = generator(ManualClock::new(TICK));
+        let other = fork(&generator, ids::<3, _>);
+        let mine = ids::<3, _>(&generator);
+        assert_unique(&[&mine, &join(other)]);
+        assert_eq!(generator.next_id().map(Snowflake::sequence), Ok(6), "no slot was skipped");
+    });
+}
+
+#[test]
+fn three_threads_claim_one_each() {
+    every(|| {
+        let generator = generator(ManualClock::new(TICK));
+        let others = [(); 2].map(|()| fork(&generator, ids::<1, _>));
+        let mine = ids::<1, _>(&generator);
+        let [second, third] = others.map(join);
+        assert_unique(&[&mine, &second, &third]);
+    });
+}
+
+#[test]
+fn three_threads_claim_two_each() {
+    bounded(3, || {
+        let generator = generator(ManualClock::new(TICK));
+        let others = [(); 2].map(|()| fork(&generator, ids::<2, _>));
+        let mine = ids::<2, _>(&generator);
+        let [second, third] = others.map(join);
+        assert_unique(&[&mine, &second, &third]);
+    });
+}
+
+/// Two slots are left for four claims.
+#[test]
+fn the_last_ids_of_a_millisecond_are_issued_once() {
+    every(|| {
+        let generator = generator(ManualClock::new(TICK));
+        let used = usize::try_from(IDS_PER_TICK).unwrap() - 2;
+        assert_eq!(generator.reserve(used).map(|block| block.len()), Ok(used));
+        let attempts = || [generator.try_next_id(), generator.try_next_id()];
+        let other = fork(&generator, |generator| [generator.try_next_id(), generator.try_next_id()]);
+        let (mine, others) = (attempts(), join(other));
+        assert_unique(&[&issued(&mine), &issued(&others)]);
+        let mut all = [mine, others].concat();
+        all.sort_by_key(|attempt| attempt.as_ref().map_or(u16::MAX, |id| id.sequence()));
+        let [Ok(first), Ok(second), Err(third), Err(fourth)] = &all[..] else { panic!("not two IDs: {all:?}") };
+        assert_eq!([first, second].map(|id| (id.tick(), id.sequence())), [(TICK, 4094), (TICK, 4095)]);
+        for error in [third, fourth] {
+            assert!(matches!(error, Error::Exhausted { .. }), "{error}");
+        }
+    });
+}
+
+/// Two slots are left of all 42 bits.
+#[test]
+fn the_last_ids_of_all_are_issued_once() {
+    every(|| {
+        let generator = generator(ManualClock::new(MAX_TICK));
+        let used = usize::try_from(IDS_PER_TICK).unwrap() - 2;
+        assert_eq!(generator.reserve(used).map(|block| block.len()), Ok(used));
+        let other = fork(&generator, |generator| [generator.next_id(), generator.next_id()]);
+        let mine = [generator.next_id(), generator.next_id()];
+        let others = join(other);
+        let all = [mine, others].concat();
+        let ended = all.iter().filter(|attempt| matches!(attempt, Err(Error::EndOfTime { .. }))).count();
+        let ids = issued(&all);
+        assert_eq!((ids.len(), ended), (2, 2), "{all:?}");
+        assert_ne!(ids[0], ids[1]);
+        assert!(ids.iter().all(|id| id.tick() == MAX_TICK && id.sequence() >= 4094), "{all:?}");
+    });
+}
+
+#[test]
+fn blocks_and_single_ids_do_not_overlap() {
+    every(|| {
+        let generator = generator(ManualClock::new(TICK));
+        let blocks = fork(&generator, |generator| {
+            [3, 2].map(|n| generator.reserve(n).expect("a block").collect::<Vec<_>>()).concat()
+        });
+        let mut slice = [Snowflake::default(); 2];
+        generator.fill(&mut slice).expect("IDs");
+        let single = ids::<1, _>(&generator);
+        let blocks = join(blocks);
+        assert_eq!(blocks.len(), 5);
+        assert_unique(&[&blocks, &[&slice[..], &single].concat()]);
+    });
+}
+
+/// The orderings are all `Relaxed`, and yet whoever was told of an ID issues a larger one.
+#[test]
+fn an_id_is_larger_than_the_ones_its_thread_was_told_of() {
+    every(|| {
+        let generator = generator(ManualClock::new(TICK));
+        let mailbox = std::sync::Arc::new(AtomicU64::new(0));
+        let sender = fork(&generator, {
+            let mailbox = std::sync::Arc::clone(&mailbox);
+            move |generator| {
+                let [first, second] = ids::<2, _>(generator);
+                mailbox.store(second.as_u64(), Ordering::Release);
+                (first, second)
+            }
+        });
+        let told = mailbox.load(Ordering::Acquire);
+        let [id] = ids::<1, _>(&generator);
+        assert!(id.as_u64() > told, "{id} after {told}");
+        let (first, second) = join(sender);
+        assert_unique(&[&[first, second], &[id]]);
+        assert_eq!(id.timestamp(EPOCH), TICK);
+    });
+}
+
+fn issued(attempts: &[Result<Snowflake, Error>]) -> Vec<Snowflake> {
+    attempts.iter().filter_map(|attempt| attempt.as_ref().ok().copied()).collect()
+}

@@ -1,0 +1,259 @@
+//! `fork`: the child never issues from a timeline that its parent goes on with, and never hangs.
+
+#![cfg(unix)]
+#![expect(unsafe_code, reason = "std has no fork, no waitpid and no _exit")]
+
+mod common;
+
+use core::time::Duration;
+use std::io::{self, Read, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use common::{EPOCH, Ends, MS, NOW, Naive, check_distinct, check_increasing, node};
+use pyflake::{Epoch, Error, Generator, PyflakeClient, Snowflake};
+
+/// A child that has not ended after this hangs.
+const HANGS: Duration = Duration::from_secs(20);
+
+struct Child(libc::pid_t);
+
+/// Forks. The child does `work` and exits with its answer, or 101 if it panics; it never returns from here.
+fn fork(work: impl FnOnce() -> i32) -> Child {
+    // SAFETY: the child runs `work` alone, which allocates (the C library's allocator is made for that) and issues IDs.
+    match unsafe { libc::fork() } {
+        -1 => panic!("fork: {}", io::Error::last_os_error()),
+        0 => {
+            let code = catch_unwind(AssertUnwindSafe(work)).unwrap_or(101);
+            // SAFETY: it ends the process without running anything of the parent's.
+            unsafe { libc::_exit(code) }
+        }
+        child => Child(child),
+    }
+}
+
+impl Child {
+    /// The exit code; kills a child that hangs.
+    fn wait(self) -> Result<i32, String> {
+        let start = Instant::now();
+        loop {
+            let mut status = 0;
+            // SAFETY: `status` is a live i32.
+            match unsafe { libc::waitpid(self.0, &raw mut status, libc::WNOHANG) } {
+                0 if start.elapsed() < HANGS => thread::sleep(MS),
+                0 => {
+                    // SAFETY: the child is ours and not waited for yet, so the number is still its own.
+                    unsafe {
+                        libc::kill(self.0, libc::SIGKILL);
+                        libc::waitpid(self.0, &raw mut status, 0);
+                    }
+                    return Err("the child hangs".to_owned());
+                }
+                pid if pid == self.0 && libc::WIFEXITED(status) => return Ok(libc::WEXITSTATUS(status)),
+                pid => return Err(format!("waitpid: {pid}, status {status}: {}", io::Error::last_os_error())),
+            }
+        }
+    }
+}
+
+/// The exit code of a child by its checks: 0 if all hold, or else the place of the first that does not, from 1.
+fn first_failure(checks: &[bool]) -> i32 {
+    checks.iter().position(|holds| !holds).map_or(0, |place| i32::try_from(place).unwrap() + 1)
+}
+
+/// Forks a child that takes `N` IDs from `issue` and sends them over.
+fn ids_of_child<const N: usize>(mut issue: impl FnMut() -> Snowflake) -> Vec<Snowflake> {
+    let (mut reader, mut writer) = io::pipe().unwrap();
+    let child = fork(|| {
+        let bytes: Vec<u8> = (0..N).flat_map(|_| issue().as_u64().to_ne_bytes()).collect();
+        i32::from(writer.write_all(&bytes).is_err())
+    });
+    // They fit into the pipe, so the child can end before they are read.
+    assert_eq!(child.wait(), Ok(0));
+    let mut bytes = vec![0; N * 8];
+    reader.read_exact(&mut bytes).unwrap();
+    bytes.chunks_exact(8).map(|id| Snowflake::from(u64::from_ne_bytes(id.try_into().unwrap()))).collect()
+}
+
+fn take(generator: &Generator, n: usize) -> Vec<Snowflake> {
+    (0..n).map(|_| generator.next_id().unwrap()).collect()
+}
+
+#[test]
+fn a_child_that_fails_or_hangs_is_noticed() {
+    assert_eq!(fork(|| first_failure(&[true, false, false])).wait(), Ok(2));
+    assert_eq!(fork(|| std::panic::resume_unwind(Box::new(()))).wait(), Ok(101));
+    // SAFETY: the child sends itself a signal.
+    assert!(fork(|| unsafe { libc::raise(libc::SIGKILL) }).wait().is_err());
+}
+
+#[test]
+fn the_child_is_refused_what_the_parent_issues_from() {
+    let generator = Generator::new(EPOCH, node(12, 0)).unwrap();
+    let full = Generator::new(EPOCH, node(12, 1)).unwrap();
+    full.reserve(4096).unwrap();
+    let client = PyflakeClient::new(EPOCH);
+    client.create_generator(12, 2).unwrap();
+    client.generate().unwrap();
+
+    let child = fork(|| {
+        let refused = |error| error == Some(Error::Forked);
+        first_failure(&[
+            refused(generator.next_id().err()),
+            refused(generator.try_next_id().err()),
+            refused(generator.reserve(1).err()),
+            refused(generator.reserve(10_000_000).err()),
+            refused(generator.fill(&mut [Snowflake::default(); 1000]).err()),
+            refused(generator.records().next().unwrap().err()),
+            refused(full.next_id().err()),
+            // Nor can it be built again.
+            refused(Generator::new(EPOCH, node(12, 0)).err()),
+            refused(Generator::builder(EPOCH, node(12, 0)).max_wait(MS).build().err()),
+            refused(client.generate().err()),
+            refused(client.renew_generator(12, 2).err()),
+            refused(client.renew_generator(12, 0).err()),
+            refused(PyflakeClient::new(EPOCH).create_generator(12, 0).err()),
+            // What needs no ID works.
+            client.info().generated == 1 && client.cached(1).is_some(),
+            generator.reserve(0).is_ok(),
+        ])
+    });
+    assert_eq!(child.wait(), Ok(0));
+    assert!(generator.next_id().is_ok() && full.next_id().is_ok() && client.generate().is_ok(), "the parent goes on");
+}
+
+#[test]
+fn the_child_works_on_a_node_of_its_own() {
+    let generator = Generator::new(EPOCH, node(13, 0)).unwrap();
+    let mut ids = take(&generator, 1000);
+    let mut own = None;
+    let of_child = ids_of_child::<1000>(|| {
+        own.get_or_insert_with(|| Generator::new(EPOCH, node(13, 1)).unwrap()).next_id().unwrap()
+    });
+    assert_eq!(check_increasing(&of_child), Ok(()));
+    assert!(of_child.iter().all(|id| id.node() == node(13, 1)));
+
+    let client = PyflakeClient::new(EPOCH);
+    client.create_generator(13, 2).unwrap();
+    ids.push(client.generate().unwrap());
+    let mut renewed = false;
+    let of_client = ids_of_child::<1000>(|| {
+        if !renewed {
+            client.renew_generator(13, 3).unwrap();
+            renewed = true;
+        }
+        client.generate().unwrap()
+    });
+    assert!(of_client.iter().all(|id| id.node() == node(13, 3)));
+
+    ids.extend(take(&generator, 1000));
+    ids.push(client.generate().unwrap());
+    ids.extend(of_child);
+    ids.extend(of_client);
+    assert_eq!(check_distinct(&mut ids), Ok(()));
+}
+
+#[test]
+fn a_generator_without_the_guard_repeats_in_the_child() {
+    let mut naive = Naive::default();
+    let mut ids = naive.take(NOW, 10);
+    ids.extend(ids_of_child::<10>(|| naive.next(NOW)));
+    ids.extend(naive.take(NOW, 10));
+    assert!(check_distinct(&mut ids).is_err());
+}
+
+#[test]
+fn the_childs_own_node_is_refused_to_the_grandchild() {
+    let generator = Generator::new(EPOCH, node(14, 0)).unwrap();
+    let child = fork(|| {
+        let own = Generator::new(EPOCH, node(14, 1)).unwrap();
+        let before = own.next_id().unwrap();
+        let grandchild = fork(|| {
+            first_failure(&[
+                generator.next_id() == Err(Error::Forked),
+                own.next_id() == Err(Error::Forked),
+                Generator::new(EPOCH, node(14, 1)).is_err(),
+                Generator::new(EPOCH, node(14, 2)).unwrap().next_id().is_ok(),
+            ])
+        });
+        first_failure(&[
+            grandchild.wait() == Ok(0),
+            own.next_id().is_ok_and(|id| id > before),
+            generator.next_id() == Err(Error::Forked),
+        ])
+    });
+    assert_eq!(child.wait(), Ok(0));
+}
+
+#[test]
+fn a_hundred_forks_of_a_busy_parent_never_hang() {
+    const KEPT: usize = 1_000_000;
+
+    let generator = Generator::new(EPOCH, node(15, 0)).unwrap();
+    let client = PyflakeClient::new(EPOCH);
+    client.create_generator(15, 1).unwrap();
+    let done = AtomicBool::new(false);
+    let busy = || !done.load(Ordering::Relaxed);
+
+    let mut ids = thread::scope(|scope| {
+        let singles = scope.spawn(|| {
+            let mut ids = Vec::with_capacity(KEPT);
+            while busy() {
+                let id = generator.next_id().unwrap();
+                if ids.len() < KEPT {
+                    ids.push(id);
+                }
+            }
+            ids
+        });
+        let runs = scope.spawn(|| {
+            let mut ids = Vec::with_capacity(KEPT);
+            while busy() {
+                let run = generator.reserve(100).unwrap();
+                if ids.len() < KEPT {
+                    ids.extend(run);
+                }
+            }
+            ids
+        });
+        // Inside the list of timelines at the moment of a fork: some are new, all are looked up.
+        scope.spawn(|| {
+            for turn in (0..1000).cycle().take_while(|_| busy()) {
+                let epoch = Epoch::from_unix_millis(EPOCH.as_unix_millis() + turn);
+                Generator::new(epoch, node(15, 2)).unwrap().next_id().unwrap();
+            }
+        });
+        // Inside the cache.
+        scope.spawn(|| {
+            while busy() {
+                for _ in 0..2000 {
+                    client.generate().unwrap();
+                }
+                client.clear_cache();
+                client.renew_generator(15, 1).unwrap();
+            }
+        });
+
+        let ends = Ends(&done);
+        for turn in 0..100 {
+            let child = fork(|| {
+                client.clear_cache();
+                first_failure(&[
+                    generator.next_id() == Err(Error::Forked),
+                    generator.reserve(100).is_err(),
+                    Generator::new(EPOCH, node(15, 0)).is_err(),
+                    client.generate() == Err(Error::Forked),
+                    client.renew_generator(16, turn % 32).is_ok(),
+                    (0..2000).all(|_| client.generate().is_ok()),
+                    Generator::new(EPOCH, node(17, turn % 32)).is_ok_and(|own| own.reserve(5000).is_ok()),
+                ])
+            });
+            assert_eq!(child.wait(), Ok(0), "fork {turn}");
+        }
+        drop(ends);
+        [singles.join().unwrap(), runs.join().unwrap()].concat()
+    });
+    assert_eq!(check_distinct(&mut ids), Ok(()));
+}
