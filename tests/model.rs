@@ -145,9 +145,9 @@ impl Model {
         // behind 0, which stands for none.)
         let begun = if self.ahead || self.sequence == 0 { 0 } else { self.tick };
         let (mut tick, mut sequence) = if clock > self.tick { (clock, 0) } else { (self.tick, self.sequence) };
-        let end = tick + (sequence + n) / 4096;
-        if end > MAX_TICK + 1 || end == MAX_TICK + 1 && (sequence + n) % 4096 > 0 {
-            return Ok(Answer::Error(Error::EndOfTime { epoch, now: epoch + end }));
+        let last = tick + (sequence + n - 1) / 4096;
+        if last > MAX_TICK {
+            return Ok(Answer::Error(Error::EndOfTime { epoch, now: epoch + last }));
         }
         let mut ids = vec![];
         for _ in 0..n {

@@ -6,10 +6,12 @@
 //! no synchronised clocks and no timely renewals are needed, only that the store keeps what it has acknowledged.
 
 mod error;
+mod file;
 mod generator;
 mod keeper;
 
 pub use error::LeaseError;
+pub use file::{FileStore, NodeStatus};
 pub use generator::{LeaseState, LeasedGenerator, LeasedGeneratorBuilder, OnLost};
 
 use crate::epoch::Epoch;

@@ -1,0 +1,1 @@
+//! What the store does, on this machine's disk.

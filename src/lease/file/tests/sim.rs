@@ -1,0 +1,420 @@
+//! A disk in memory that can fail, crash, and be anything that POSIX allows it to be after that.
+
+use std::collections::{BTreeMap, HashSet};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::lease::file::disk::Disk;
+
+/// The one directory there is.
+pub(super) const DIR: &str = "/store";
+
+/// A disk as processes see it, and what of it is there for good.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Machine {
+    files: Vec<File>,
+    live: BTreeMap<String, usize>,
+    durable: BTreeMap<String, usize>,
+    /// Changes of names since the directory was synced: a crash keeps any of them.
+    pending: Vec<Change>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct File {
+    content: Vec<u8>,
+    durable: Vec<u8>,
+    /// A sync has failed: the kernel takes the data for written, and a later sync does not write it.
+    given_up: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Change {
+    Set(String, usize),
+    Remove(String),
+    Rename(String, String, usize),
+}
+
+impl Change {
+    fn apply(&self, names: &mut BTreeMap<String, usize>) {
+        match self {
+            Change::Set(name, file) => drop(names.insert(name.clone(), *file)),
+            Change::Remove(name) => drop(names.remove(name)),
+            Change::Rename(from, to, file) => {
+                names.remove(from);
+                names.insert(to.clone(), *file);
+            }
+        }
+    }
+}
+
+impl Machine {
+    /// What a crash may leave. `tears` says at how many places an unsynced file is torn: all of them, or a few.
+    pub(super) fn crashes(&self, tears: Tears) -> Vec<Machine> {
+        let mut outcomes = Vec::new();
+        for kept in 0..1_u32 << self.pending.len() {
+            let mut names = self.durable.clone();
+            for (_, change) in self.pending.iter().enumerate().filter(|(i, _)| kept >> i & 1 == 1) {
+                change.apply(&mut names);
+            }
+            let outcome = |contents: &dyn Fn(usize) -> Vec<u8>| {
+                let file = |index| File { content: contents(index), durable: contents(index), given_up: false };
+                let files = (0..self.files.len()).map(file).collect();
+                Machine { files, live: names.clone(), durable: names.clone(), pending: Vec::new() }
+            };
+            outcomes.push(outcome(&|index| self.files[index].durable.clone()));
+            let torn: HashSet<usize> =
+                names.values().copied().filter(|&i| self.files[i].content != self.files[i].durable).collect();
+            for torn in torn {
+                let whole = &self.files[torn].content;
+                for length in tears.lengths(whole.len()) {
+                    let mut zeros = whole[..length].to_vec();
+                    zeros.resize(whole.len(), 0);
+                    for content in [&whole[..length], &zeros] {
+                        let pick = |i| if i == torn { content.to_vec() } else { self.files[i].content.clone() };
+                        outcomes.push(outcome(&pick));
+                    }
+                }
+            }
+        }
+        outcomes
+    }
+
+    fn change(&mut self, change: Change) {
+        change.apply(&mut self.live);
+        self.pending.push(change);
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Tears {
+    AtEveryByte,
+    AtSome,
+}
+
+impl Tears {
+    fn lengths(self, whole: usize) -> Vec<usize> {
+        match self {
+            Tears::AtEveryByte => (0..=whole).collect(),
+            Tears::AtSome => vec![0, whole / 2, whole],
+        }
+    }
+}
+
+/// How a disk treats what it is asked: well by default, and otherwise for the tests that must find that out.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Habits {
+    pub(super) no_file_sync: bool,
+    pub(super) no_dir_sync: bool,
+    /// Renaming writes into the file that has the name.
+    pub(super) in_place: bool,
+    /// A link takes the place of a file that is there.
+    pub(super) link_over: bool,
+    /// No process sees the records that others have created.
+    pub(super) blind: bool,
+    /// Every lock can be had.
+    pub(super) no_locks: bool,
+}
+
+/// What happens at which step, if anything.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Plan {
+    pub(super) trouble: Option<(usize, Trouble)>,
+    /// From this step on nothing happens any more.
+    pub(super) crash: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// The step fails and does nothing, or half of a write.
+    Fails,
+    /// The step fails but is done.
+    FailsDone,
+    /// The process is killed: this step and all others fail until [`SimDisk::restart`].
+    Killed,
+    /// From this step on every change fails.
+    Full,
+}
+
+type Gate = Arc<dyn Fn() + Send + Sync>;
+
+/// A process's view of a disk.
+#[derive(Clone)]
+pub(super) struct SimDisk {
+    pub(super) machine: Arc<Mutex<Machine>>,
+    locks: Arc<Mutex<HashSet<PathBuf>>>,
+    habits: Habits,
+    plan: Plan,
+    state: Arc<Mutex<State>>,
+    /// Is called before each step that other processes can see or that sees theirs.
+    gate: Option<Gate>,
+}
+
+#[derive(Default)]
+struct State {
+    steps: usize,
+    killed: bool,
+    /// The files this process has linked.
+    linked: Vec<String>,
+}
+
+impl core::fmt::Debug for SimDisk {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("SimDisk").field("plan", &self.plan).finish_non_exhaustive()
+    }
+}
+
+enum Verdict {
+    Do,
+    DoAndFail(io::Error),
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap().to_str().unwrap().to_owned()
+}
+
+fn is_store(dir: &Path) -> bool {
+    dir == Path::new(DIR)
+}
+
+impl SimDisk {
+    pub(super) fn new(machine: Machine, habits: Habits, plan: Plan) -> Self {
+        SimDisk {
+            machine: Arc::new(Mutex::new(machine)),
+            locks: Arc::default(),
+            habits,
+            plan,
+            state: Arc::default(),
+            gate: None,
+        }
+    }
+
+    /// The same machine and its locks, seen by another process.
+    pub(super) fn process(&self, gate: Option<Gate>) -> Self {
+        SimDisk { state: Arc::default(), gate, ..self.clone() }
+    }
+
+    /// Starts the process again after it was killed; whether it was.
+    pub(super) fn restart(&self) -> bool {
+        std::mem::take(&mut locked(&self.state).killed)
+    }
+
+    pub(super) fn steps(&self) -> usize {
+        locked(&self.state).steps
+    }
+
+    /// Whether the crash has come.
+    pub(super) fn crashed(&self) -> bool {
+        self.plan.crash.is_some_and(|crash| locked(&self.state).steps > crash)
+    }
+
+    pub(super) fn machine(&self) -> Machine {
+        locked(&self.machine).clone()
+    }
+
+    /// Puts a file there, as somebody else may have.
+    pub(super) fn put(&self, name: &str, content: &[u8]) {
+        let mut machine = locked(&self.machine);
+        let index = machine.files.len();
+        machine.files.push(File { content: content.into(), durable: content.into(), given_up: false });
+        machine.change(Change::Set(name.into(), index));
+    }
+
+    pub(super) fn names(&self) -> Vec<String> {
+        locked(&self.machine).live.keys().cloned().collect()
+    }
+
+    fn step(&self, changes: bool) -> io::Result<Verdict> {
+        let mut state = locked(&self.state);
+        let step = state.steps;
+        state.steps += 1;
+        if state.killed || self.plan.crash.is_some_and(|crash| step >= crash) {
+            return Err(ErrorKind::Other.into());
+        }
+        match self.plan.trouble {
+            Some((at, Trouble::Fails)) if at == step => Err(ErrorKind::StorageFull.into()),
+            Some((at, Trouble::FailsDone)) if at == step => Ok(Verdict::DoAndFail(ErrorKind::Interrupted.into())),
+            Some((at, Trouble::Killed)) if at == step => {
+                state.killed = true;
+                Err(ErrorKind::Other.into())
+            }
+            Some((at, Trouble::Full)) if at <= step && changes => Err(ErrorKind::ReadOnlyFilesystem.into()),
+            _ => Ok(Verdict::Do),
+        }
+    }
+
+    /// Takes a step: `done` if it is done, `failed` if it is not and the process lives to see it.
+    fn act<T>(
+        &self,
+        changes: bool,
+        failed: impl FnOnce(&mut Machine),
+        done: impl FnOnce(&mut Machine) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let verdict = self.step(changes);
+        let mut machine = locked(&self.machine);
+        match verdict {
+            Ok(Verdict::Do) => done(&mut machine),
+            Ok(Verdict::DoAndFail(error)) => done(&mut machine).and(Err(error)),
+            Err(error) => {
+                if error.kind() == ErrorKind::StorageFull {
+                    failed(&mut machine);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn pass_gate(&self) {
+        if let Some(gate) = &self.gate {
+            gate();
+        }
+    }
+}
+
+fn find(machine: &Machine, path: &Path) -> io::Result<usize> {
+    machine.live.get(&name(path)).copied().ok_or_else(|| ErrorKind::NotFound.into())
+}
+
+impl Disk for SimDisk {
+    type File = usize;
+    type Lock = SimLock;
+
+    fn create_dirs(&self, _: &Path) -> io::Result<()> {
+        self.act(true, |_| {}, |_| Ok(()))
+    }
+
+    fn list(&self, _: &Path) -> io::Result<Vec<String>> {
+        self.pass_gate();
+        let names = self.act(false, |_| {}, |machine| Ok(machine.live.keys().cloned().collect::<Vec<_>>()))?;
+        let linked = &locked(&self.state).linked;
+        // The first tenure's, with token 1, is there for all to see.
+        let seen = |name: &String| !self.habits.blind || name.ends_with(".1") || linked.contains(name);
+        Ok(names.into_iter().filter(seen).collect())
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.pass_gate();
+        self.act(false, |_| {}, |machine| Ok(machine.files[find(machine, path)?].content.clone()))
+    }
+
+    fn create(&self, path: &Path) -> io::Result<usize> {
+        let create = |machine: &mut Machine| {
+            if machine.live.contains_key(&name(path)) {
+                return Err(ErrorKind::AlreadyExists.into());
+            }
+            machine.files.push(File::default());
+            let index = machine.files.len() - 1;
+            machine.change(Change::Set(name(path), index));
+            Ok(index)
+        };
+        self.act(true, |_| {}, create)
+    }
+
+    fn write(&self, file: &mut usize, bytes: &[u8]) -> io::Result<()> {
+        let half = |machine: &mut Machine| machine.files[*file].content.extend(&bytes[..bytes.len() / 2]);
+        let whole = |machine: &mut Machine| {
+            machine.files[*file].content.extend(bytes);
+            Ok(())
+        };
+        self.act(true, half, whole)
+    }
+
+    fn sync(&self, file: &usize) -> io::Result<()> {
+        let give_up = |machine: &mut Machine| machine.files[*file].given_up = true;
+        let sync = |machine: &mut Machine| {
+            let file = &mut machine.files[*file];
+            if !file.given_up && !self.habits.no_file_sync {
+                file.durable.clone_from(&file.content);
+            }
+            Ok(())
+        };
+        self.act(true, give_up, sync)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.pass_gate();
+        let rename = |machine: &mut Machine| {
+            let file = find(machine, from)?;
+            match find(machine, to) {
+                Ok(target) if self.habits.in_place => {
+                    machine.files[target].content = machine.files[file].content.clone();
+                    machine.change(Change::Remove(name(from)));
+                }
+                _ => machine.change(Change::Rename(name(from), name(to), file)),
+            }
+            Ok(())
+        };
+        self.act(true, |_| {}, rename)
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.pass_gate();
+        locked(&self.state).linked.push(name(to));
+        let link = |machine: &mut Machine| {
+            let file = find(machine, from)?;
+            if machine.live.contains_key(&name(to)) && !self.habits.link_over {
+                return Err(ErrorKind::AlreadyExists.into());
+            }
+            machine.change(Change::Set(name(to), file));
+            Ok(())
+        };
+        self.act(true, |_| {}, link)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        // A file of no one else's needs no gate.
+        if !name(path).ends_with(".tmp") {
+            self.pass_gate();
+        }
+        let remove = |machine: &mut Machine| {
+            find(machine, path)?;
+            machine.change(Change::Remove(name(path)));
+            Ok(())
+        };
+        self.act(true, |_| {}, remove)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        let sync = |machine: &mut Machine| {
+            if is_store(dir) && !self.habits.no_dir_sync {
+                machine.durable = machine.live.clone();
+                machine.pending.clear();
+            }
+            Ok(())
+        };
+        self.act(true, |_| {}, sync)
+    }
+
+    fn try_lock(&self, path: &Path) -> io::Result<Option<SimLock>> {
+        self.step(true)?;
+        let taken = locked(&self.locks).insert(path.into());
+        let lock = SimLock { path: path.into(), locks: Arc::clone(&self.locks) };
+        if taken || self.habits.no_locks {
+            Ok(Some(lock))
+        } else {
+            std::mem::forget(lock);
+            Ok(None)
+        }
+    }
+
+    fn is_locked(&self, path: &Path) -> io::Result<bool> {
+        self.step(false)?;
+        Ok(locked(&self.locks).contains(path))
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct SimLock {
+    path: PathBuf,
+    locks: Arc<Mutex<HashSet<PathBuf>>>,
+}
+
+impl Drop for SimLock {
+    fn drop(&mut self) {
+        locked(&self.locks).remove(&self.path);
+    }
+}
