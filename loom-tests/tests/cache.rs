@@ -48,7 +48,6 @@ fn in_order(client: &Client, [one]: [Snowflake; 1], [other]: [Snowflake; 1]) -> 
     if last == one { [other, one] } else { [one, other] }
 }
 
-/// Reads of the same places by the thread that has seen the writers end are complete.
 #[test]
 fn all_get_while_put() {
     every(|| {

@@ -57,9 +57,9 @@ fn the_last_ids_of_a_millisecond_are_issued_once() {
         let generator = generator(ManualClock::new(TICK));
         let used = usize::try_from(IDS_PER_TICK).unwrap() - 2;
         assert_eq!(generator.reserve(used).map(|block| block.len()), Ok(used));
-        let attempts = || [generator.try_next_id(), generator.try_next_id()];
         let other = fork(&generator, |generator| [generator.try_next_id(), generator.try_next_id()]);
-        let (mine, others) = (attempts(), join(other));
+        let mine = [generator.try_next_id(), generator.try_next_id()];
+        let others = join(other);
         assert_unique(&[&issued(&mine), &issued(&others)]);
         let mut all = [mine, others].concat();
         all.sort_by_key(|attempt| attempt.as_ref().map_or(u16::MAX, |id| id.sequence()));
