@@ -6,7 +6,8 @@ use crate::snowflake::Snowflake;
 /// A run of IDs that [`Generator::reserve`](crate::Generator::reserve) claimed at once, in increasing order.
 ///
 /// It is an iterator that knows its length, holds 24 bytes however long it is, and may be sent to another thread. IDs
-/// that are not taken are lost, not issued again.
+/// that are not taken are lost, not issued again. It is not `Clone`, as a clone would hold the same IDs; for the same
+/// reason do not take a block along into the child of a `fork`, where the parent has it too.
 ///
 /// ```
 /// use pyflake::{Epoch, Generator, Node};
@@ -17,7 +18,7 @@ use crate::snowflake::Snowflake;
 /// assert!(block.is_sorted());
 /// # Ok::<(), pyflake::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Block {
     /// The next slot to hand out from the front.
     first: u64,

@@ -216,7 +216,7 @@ impl<C: Clock + Clone> PyflakeClient<C> {
     }
 
     fn generated(&self) -> u64 {
-        // Acquire: an index counts as generated before its place in the cache is looked at.
-        self.generated.load(Ordering::Acquire)
+        // Relaxed: a count; what the cache has of it is the cache's to say.
+        self.generated.load(Ordering::Relaxed)
     }
 }

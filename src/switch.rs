@@ -38,7 +38,7 @@ impl<C: Clock + Clone> Switch<C> {
     /// The current generator.
     #[inline]
     pub(crate) fn get(&self) -> Option<&Generator<C>> {
-        // Acquire: with the Release below, so that the generator it names is there.
+        // Acquire: with the Release below; without it the generator it names might not be seen in its place yet.
         let current = self.current.load(Ordering::Acquire);
         if current & PRESENT == 0 {
             return None;

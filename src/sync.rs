@@ -2,6 +2,7 @@
 
 #[cfg(not(pyflake_loom))]
 mod imp {
+    pub(crate) use core::hint::spin_loop;
     pub(crate) use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
     pub(crate) use crossbeam_utils::Backoff;
     pub(crate) use std::thread::sleep;
@@ -11,11 +12,13 @@ mod imp {
 mod imp {
     use core::time::Duration;
 
+    pub(crate) use loom::hint::spin_loop;
     pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
     /// Stands in for crossbeam's, which yields to std even under loom, where only loom can switch threads.
     pub(crate) struct Backoff;
 
+    #[expect(clippy::unused_self, reason = "crossbeam's has a state")]
     impl Backoff {
         pub(crate) fn new() -> Self {
             Backoff
@@ -55,4 +58,4 @@ impl Counter {
     }
 }
 
-pub(crate) use imp::{AtomicU32, AtomicU64, Backoff, Ordering, sleep};
+pub(crate) use imp::{AtomicU32, AtomicU64, Backoff, Ordering, sleep, spin_loop};

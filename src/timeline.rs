@@ -249,7 +249,8 @@ impl Timeline {
 
     /// Ends issue until a window is opened. Only atomics, so the child of a fork may call it.
     pub(crate) fn close(&self) {
-        // AcqRel: as in `extend`. A claim that still goes by the old limit makes an ID that is inside the old window.
+        // AcqRel: as in `extend`. A claim in another thread that still goes by the old limit makes an ID inside the old
+        // window. The child of a fork has no other thread, and the parent's timeline is another word.
         self.words.limit.swap(0, Ordering::AcqRel);
     }
 

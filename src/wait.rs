@@ -3,7 +3,7 @@ use std::time::Instant;
 
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::sync::{Backoff, sleep};
+use crate::sync::{Backoff, sleep, spin_loop};
 
 /// How a caller spends the rest of a millisecond whose 4096 IDs are issued.
 ///
@@ -55,7 +55,7 @@ impl Wait {
                     Some(nap) => sleep(nap.min(NAP)),
                     None => backoff.snooze(),
                 },
-                Wait::Spin => core::hint::spin_loop(),
+                Wait::Spin => spin_loop(),
                 Wait::Sleep(pause) => sleep(pause.min(longest)),
             }
         }

@@ -186,9 +186,10 @@ fn a_stolen_node_ends_issue_and_another_one_is_acquired() {
     let generator = leased(&store, &clock);
     let first = generator.next_id().unwrap();
     store.steal(first.node());
-    eventually("the other node is held", || {
-        matches!(generator.state(), LeaseState::Held { node, .. } if (node.pid(), node.seed()) == (2, 2))
-    });
+    eventually(
+        "the other node is held",
+        || matches!(generator.state(), LeaseState::Held { node, .. } if (node.pid(), node.seed()) == (2, 2)),
+    );
     assert_eq!(generator.next_id().unwrap().node(), Node::new(2, 2).unwrap());
 }
 

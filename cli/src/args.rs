@@ -27,6 +27,15 @@ fn latest_epoch() -> u64 {
     jiff::Timestamp::MAX.as_second().unsigned_abs() * 1000 - MAX_TICK
 }
 
+/// How rows look.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Format {
+    /// Columns below a header
+    Table,
+    /// An object a line
+    Json,
+}
+
 /// The unit of a time.
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum Unit {

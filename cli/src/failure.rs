@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::io;
 
+use pyflake::lease::LeaseError;
+
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// What the user gave is at fault.
@@ -20,6 +22,14 @@ impl Failure {
 
     pub(crate) fn runtime(error: impl Display) -> Self {
         Failure::Runtime(error.to_string())
+    }
+
+    /// A lease that could not be had: what was asked for is wrong, or the store is.
+    pub(crate) fn lease(error: LeaseError) -> Self {
+        match error {
+            LeaseError::RealmMismatch { .. } | LeaseError::Generator(_) => Failure::input(error),
+            _ => Failure::runtime(error),
+        }
     }
 
     /// A failure to write to stdout.

@@ -3,13 +3,15 @@
 use std::io::{self, IsTerminal, Write};
 use std::ops::Range;
 use std::panic::resume_unwind;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use pyflake::layout::{IDS_PER_TICK, MAX_PID, MAX_SEED, PID_BITS, SEED_BITS};
-use pyflake::{Generator, Node, Snowflake, generate_seed};
+use pyflake::lease::{FileStore, LeaseState, LeasedGenerator};
+use pyflake::{Epoch, Error, Generator, Node, Snowflake, generate_seed};
 
 use crate::args::{EpochArg, number};
 use crate::failure::Failure;
@@ -30,12 +32,13 @@ const LONG_RUN: u64 = 1_000_000;
 #[command(after_help = "\
 One thread prints increasing IDs. Of several threads each prints increasing IDs, in batches of up to 4096 that follow
 each other in no particular order; `sort -n` puts them in order. A node (pid and seed) makes 4096 IDs a millisecond at
-most, and two processes that run at the same time need different nodes.
+most, and two processes that run at the same time need different nodes: with --lease they get them.
 
 Examples:
   pyflake generate --count 5 --pid 6 --seed 17
   pyflake generate --count 20000000 --threads 8 > ids.txt
-  pyflake generate --count 3 --format json")]
+  pyflake generate --count 3 --format json
+  pyflake generate --count 5 --lease /var/lib/pyflake")]
 pub(crate) struct Generate {
     /// How many IDs to make
     #[arg(long, short = 'n', value_name = "N", default_value_t = 1)]
@@ -53,9 +56,34 @@ pub(crate) struct Generate {
     /// The seed of the node, 0 to 31 [default: drawn at random]
     #[arg(long, value_name = "S", value_parser = number(0..=MAX_SEED.into()), allow_negative_numbers = true)]
     seed: Option<u64>,
+    /// Hold a free node under a lease kept in this directory, which is made if it is missing
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["pid", "seed"])]
+    lease: Option<PathBuf>,
     /// How a line looks
     #[arg(long, value_enum, default_value_t = Format::Plain)]
     format: Format,
+}
+
+/// What issues the IDs.
+enum Issuer {
+    Bare(Generator),
+    Leased(LeasedGenerator),
+}
+
+impl Issuer {
+    fn fill(&self, ids: &mut [Snowflake]) -> Result<(), Error> {
+        match self {
+            Issuer::Bare(generator) => generator.fill(ids),
+            Issuer::Leased(generator) => generator.fill(ids),
+        }
+    }
+
+    fn epoch(&self) -> Epoch {
+        match self {
+            Issuer::Bare(generator) => generator.epoch(),
+            Issuer::Leased(generator) => generator.epoch(),
+        }
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -68,13 +96,7 @@ enum Format {
 
 impl Generate {
     pub(crate) fn run(&self) -> Result<(), Failure> {
-        let node = self.node()?;
-        let generator = Generator::new(self.epoch.get(), node).map_err(Failure::input)?;
-        if self.pid.is_none() || self.seed.is_none() {
-            let (pid, seed) = (node.pid(), node.seed());
-            let drawn = format!("drew --pid {pid} --seed {seed}; processes that run at once must not share both");
-            say("note", &drawn);
-        }
+        let generator = self.issuer()?;
         let series = Series {
             generator,
             count: self.count,
@@ -92,7 +114,30 @@ impl Generate {
             })
         });
         series.progress.finish_and_clear();
-        result
+        match series.generator {
+            // The IDs are out; that the node could not be given back is worth a word.
+            Issuer::Leased(generator) => result.and(generator.release().map_err(Failure::runtime)),
+            Issuer::Bare(_) => result,
+        }
+    }
+
+    fn issuer(&self) -> Result<Issuer, Failure> {
+        if let Some(dir) = &self.lease {
+            let store = FileStore::open(dir, self.epoch.get()).map_err(Failure::lease)?;
+            let generator = LeasedGenerator::new(store).map_err(Failure::lease)?;
+            if let LeaseState::Held { node, .. } = generator.state() {
+                say("note", &format!("holds pid {}, seed {} under a lease", node.pid(), node.seed()));
+            }
+            return Ok(Issuer::Leased(generator));
+        }
+        let node = self.node()?;
+        let generator = Generator::new(self.epoch.get(), node).map_err(Failure::input)?;
+        if self.pid.is_none() || self.seed.is_none() {
+            let (pid, seed) = (node.pid(), node.seed());
+            let drawn = format!("drew --pid {pid} --seed {seed}; processes that run at once must not share both");
+            say("note", &drawn);
+        }
+        Ok(Issuer::Bare(generator))
     }
 
     /// The node to issue as; what the user left out is drawn.
@@ -105,7 +150,7 @@ impl Generate {
 
 /// The IDs of one run, which the threads share.
 struct Series {
-    generator: Generator,
+    generator: Issuer,
     count: u64,
     format: Format,
     /// How many of `count` the threads have taken on.

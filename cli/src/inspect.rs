@@ -3,13 +3,13 @@
 use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Read, Write};
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use indicatif::HumanDuration;
 use jiff::Timestamp;
 use pyflake::{Epoch, Snowflake};
 use serde::{Serialize, Serializer};
 
-use crate::args::EpochArg;
+use crate::args::{EpochArg, Format};
 use crate::failure::Failure;
 use crate::say;
 
@@ -34,17 +34,9 @@ pub(crate) struct Inspect {
     ids: Vec<Snowflake>,
     #[command(flatten)]
     epoch: EpochArg,
-    /// How a row looks
+    /// How a row looks; the keys of the JSON: snowflake (a string), timestamp, pid, seed, sequence, datetime
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Format {
-    /// Columns below a header
-    Table,
-    /// An object a line: snowflake (a string), timestamp, pid, seed, sequence, datetime
-    Json,
 }
 
 impl Inspect {

@@ -4,6 +4,7 @@ mod args;
 mod failure;
 mod generate;
 mod inspect;
+mod nodes;
 mod timestamp;
 
 use std::io::{self, Write};
@@ -16,6 +17,7 @@ use crate::args::{number, one_line};
 use crate::failure::Failure;
 use crate::generate::Generate;
 use crate::inspect::Inspect;
+use crate::nodes::Nodes;
 use crate::timestamp::Timestamp;
 
 /// Generate and inspect 64-bit snowflake IDs
@@ -43,6 +45,7 @@ struct Cli {
 enum Command {
     Generate(Generate),
     Inspect(Inspect),
+    Nodes(Nodes),
     /// Draw a random number of at most BITS bits, from 1 to 2^BITS-1; 5 bits make a pid or a seed
     Seed {
         /// How many bits, 1 to 64
@@ -73,6 +76,7 @@ fn run() -> Result<(), Failure> {
     match cli.command {
         Command::Generate(generate) => generate.run(),
         Command::Inspect(inspect) => inspect.run(),
+        Command::Nodes(nodes) => nodes.run(),
         Command::Seed { bits } => {
             let bits = u32::try_from(bits).map_err(Failure::input)?;
             print(pyflake::generate_seed(bits).map_err(Failure::input)?)

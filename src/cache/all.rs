@@ -14,7 +14,10 @@ const SEGMENT: usize = 2;
 
 /// A segment is split into this many stripes, and neighbouring indices go to different ones, 64 bytes apart: threads
 /// that store them at once do not take a cache line from each other.
-const STRIPES: usize = SEGMENT.div_ceil(8);
+const STRIPES: usize = SEGMENT / PER_LINE;
+
+/// IDs in a cache line.
+const PER_LINE: usize = if SEGMENT < 8 { 1 } else { 8 };
 
 /// Directory `k` holds `2^k` segments, so 56 directories hold 2^64 IDs.
 const DIRECTORIES: usize = (u64::BITS - SEGMENT.ilog2()) as usize + 1;
@@ -68,9 +71,9 @@ impl All {
         let (number, place) = locate(idx)?;
         // Acquire: with the Release in `put`.
         let id = self.segment(number)?.0[place].load(Ordering::Acquire);
-        // Read after the word, Acquire: if the segment was given to another index, the ID of that one was stored
-        // after the watermark had passed `idx`, and the word's Acquire makes it visible here.
-        if id == EMPTY || idx <= self.cleared.load(Ordering::Acquire) {
+        // Relaxed, but read after the word: if the segment was given to another index, the ID of that one was stored
+        // after the watermark had passed `idx`, and the word's Acquire makes that visible here.
+        if id == EMPTY || idx <= self.cleared.load(Ordering::Relaxed) {
             return None;
         }
         Some(Snowflake::from(id))
@@ -81,8 +84,9 @@ impl All {
     }
 
     pub(super) fn clear(&self, generated: u64) {
-        // Release: before the segments below it are emptied.
-        let cleared = self.cleared.fetch_max(generated, Ordering::AcqRel).max(generated);
+        // Relaxed: it comes before the emptying below in this thread, and whoever fills an emptied segment got it
+        // through the lock.
+        let cleared = self.cleared.fetch_max(generated, Ordering::Relaxed).max(generated);
         let Ok(mut recycling) = self.recycling.try_lock() else { return };
         let Recycling { next, unfinished, free } = &mut *recycling;
         let end = cleared / SEGMENT as u64;
@@ -90,8 +94,8 @@ impl All {
         *next = end.max(*next);
         for number in candidates {
             match self.place(number).and_then(OnceBox::get) {
-                // Acquire: all the writes that make it full come before the emptying.
-                Some(segment) if segment.0.iter().all(|word| word.load(Ordering::Acquire) != EMPTY) => {
+                // Relaxed: each word is written once, so one that is seen written cannot be written after the emptying.
+                Some(segment) if segment.0.iter().all(|word| word.load(Ordering::Relaxed) != EMPTY) => {
                     for word in &segment.0 {
                         // Relaxed: the lock hands the segment on.
                         word.store(EMPTY, Ordering::Relaxed);
@@ -139,7 +143,7 @@ impl All {
 fn locate(idx: u64) -> Option<(u64, usize)> {
     let position = idx.checked_sub(1)?;
     let within = (position % SEGMENT as u64) as usize;
-    Some((position / SEGMENT as u64, within % STRIPES * (SEGMENT / STRIPES) + within / STRIPES))
+    Some((position / SEGMENT as u64, within % STRIPES * PER_LINE + within / STRIPES))
 }
 
 /// The directory of a segment and its place there.

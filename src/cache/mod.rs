@@ -13,7 +13,7 @@ use crate::snowflake::Snowflake;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CachePolicy {
     /// All of them, the default, as in the Python package: 8 bytes an ID, for as long as the client lives or until
-    /// [`clear_cache`](crate::PyflakeClient::clear_cache).
+    /// [`clear_cache`](crate::PyflakeClient::clear_cache), which leaves some 40 bytes for each 512 IDs ever issued.
     #[default]
     All,
     /// The last `n`: 16 bytes each, allocated at once.

@@ -45,7 +45,8 @@ impl Recent {
             if tag >> 1 >= idx {
                 return;
             }
-            // AcqRel: the swap of the ID below must not move before it, and readers who see that ID see this tag.
+            // AcqRel: the swap of the ID below must not come before it, and with the Release there readers who see that
+            // ID see this tag.
             match place.tag.compare_exchange_weak(tag, mine, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => break,
                 Err(seen) => tag = seen,

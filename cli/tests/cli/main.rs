@@ -2,6 +2,7 @@
 
 mod generate;
 mod inspect;
+mod lease;
 mod values;
 
 use std::io::Write;

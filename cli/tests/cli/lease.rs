@@ -1,0 +1,79 @@
+//! `generate --lease` and `nodes`.
+
+use std::path::PathBuf;
+
+use crate::{assert_error, pyflake, run, stderr, stdout};
+
+/// A directory of its own, which does not exist yet and is removed at the end.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(name: &str) -> Self {
+        Directory(std::env::temp_dir().join(format!("pyflake-cli-{name}-{}", std::process::id())))
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn a_lease_gives_each_process_a_node_and_takes_it_back() {
+    let dir = Directory::new("lease");
+    let lease = ["generate", "--count", "100000000", "--lease", dir.path()];
+    let mut holders: Vec<_> = (0..3).map(|_| pyflake(&lease).spawn().unwrap()).collect();
+    // Each says a line when it holds its node.
+    let mut notes: Vec<String> = holders
+        .iter_mut()
+        .map(|holder| {
+            let mut note = String::new();
+            std::io::BufRead::read_line(&mut std::io::BufReader::new(holder.stderr.take().unwrap()), &mut note)
+                .unwrap();
+            note
+        })
+        .collect();
+    notes.sort();
+    notes.dedup();
+    assert_eq!(notes.len(), 3, "{notes:?}");
+    let rows = run(&["nodes", dir.path(), "--format", "json"]);
+    let rows: Vec<serde_json::Value> = stdout(&rows).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(rows.iter().filter(|row| row["held"] == true).count(), 3, "{rows:?}");
+    assert!(rows.iter().all(|row| row["until"].is_string() && row["token"] == 1 && row["problem"].is_null()));
+    for holder in &mut holders {
+        holder.kill().unwrap();
+        holder.wait().unwrap();
+    }
+    let table = run(&["nodes", dir.path()]);
+    let text = std::str::from_utf8(&table.stdout).unwrap();
+    assert!(text.starts_with("PID  SEED  HELD  UNTIL"), "{text}");
+    assert_eq!(text.lines().count(), 4);
+    assert!(!text.contains("yes"), "{text}");
+    assert!(stderr(&table).contains("0 of 1024 nodes held"));
+}
+
+#[test]
+fn a_lease_is_given_back_at_the_end() {
+    let dir = Directory::new("release");
+    let output = run(&["generate", "--count", "3", "--lease", dir.path()]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(stderr(&output).contains("under a lease"));
+    let row = run(&["nodes", dir.path(), "--format", "json"]);
+    let row: serde_json::Value = serde_json::from_str(stdout(&row)).unwrap();
+    assert_eq!((&row["held"], &row["token"]), (&false.into(), &1.into()));
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let dir = Directory::new("refused");
+    assert_error(&run(&["nodes", dir.path()]), 1, &[dir.path()]);
+    assert_error(&run(&["generate", "--lease", dir.path(), "--pid", "3"]), 2, &["--pid", "--lease"]);
+    run(&["generate", "--lease", dir.path()]);
+    let other = run(&["generate", "--lease", dir.path(), "--epoch", "1420070400000"]);
+    assert_error(&other, 2, &["1420070400000", "1555301520000"]);
+}
