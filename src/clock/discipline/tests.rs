@@ -1,26 +1,42 @@
 //! The discipline on a simulated machine, whose clocks drift, step, stop and jump.
 
-use core::cell::Cell;
+use core::time::Duration;
+use std::sync::{Arc, Mutex};
 
 use super::{Discipline, PERIOD, SLEW, Source};
+use crate::{Clock, ClockStats, Epoch, Generator, Node};
 
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1000 * MS;
 const START: u64 = 1_700_000_000 * SECOND;
 
+/// A number that is set from outside while a clock reads it.
+#[derive(Default)]
+struct Dial<T>(Mutex<T>);
+
+impl<T: Copy> Dial<T> {
+    fn get(&self) -> T {
+        *self.0.lock().unwrap()
+    }
+
+    fn set(&self, value: T) {
+        *self.0.lock().unwrap() = value;
+    }
+}
+
 /// A machine with a true time, and clocks that are each wrong in a way of their own.
 #[derive(Default)]
 struct Sim {
     /// Nanoseconds since the machine started.
-    time: Cell<u64>,
+    time: Dial<u64>,
     /// How much faster than true the counter runs, in parts per million.
-    drift: Cell<i64>,
+    drift: Dial<i64>,
     /// The counter stands still at this value.
-    frozen: Cell<Option<u64>>,
+    frozen: Dial<Option<u64>>,
     /// The counter is off by this many nanoseconds, with the sign changing at each reading.
-    jump: Cell<i64>,
+    jump: Dial<i64>,
     /// The wall clock minus true time.
-    wall: Cell<i64>,
+    wall: Dial<i64>,
     /// There is no counter.
     no_counter: bool,
 }
@@ -208,4 +224,136 @@ fn idle_for_an_hour() {
     run(&sim, &clock, SECOND);
     assert_ne!(clock.span.load(super::Ordering::Relaxed), 0);
     assert!(lead(&sim, &clock).abs() < 1000);
+}
+
+/// The disciplined clock of a simulated machine, as a generator has it.
+struct SimClock {
+    sim: Arc<Sim>,
+    clock: Discipline<Arc<Sim>>,
+}
+
+impl Source for Arc<Sim> {
+    fn raw(&self) -> u64 {
+        (&**self).raw()
+    }
+
+    fn nanos_of_2_pow_36(&self) -> u64 {
+        (&**self).nanos_of_2_pow_36()
+    }
+
+    fn monotonic(&self) -> u64 {
+        (&**self).monotonic()
+    }
+
+    fn wall(&self) -> u64 {
+        (&**self).wall()
+    }
+}
+
+impl Clock for SimClock {
+    fn unix_millis(&self) -> u64 {
+        self.clock.unix_millis()
+    }
+
+    fn unix_time(&self) -> Duration {
+        // Time passes while a caller waits.
+        self.sim.time.set(self.sim.time.get() + 10_000);
+        Duration::from_nanos(self.clock.unix_nanos())
+    }
+
+    fn stats(&self) -> ClockStats {
+        self.clock.stats()
+    }
+}
+
+/// Issues IDs for a while, some 10 every 0.1 ms with a burst now and then, and checks that every call answers, that IDs
+/// increase, and that none is further from the wall than `bound` milliseconds.
+#[track_caller]
+fn issue(generator: &Generator<SimClock>, last: &mut u64, duration: u64, bound: u64) {
+    let sim = &generator.clock().sim;
+    let end = sim.time.get() + duration;
+    let mut turn = 0;
+    while sim.time.get() < end {
+        sim.time.set(sim.time.get() + 100_123);
+        turn += 1;
+        for _ in 0..if turn % 500 == 0 { 5000 } else { 10 } {
+            let id = generator.next_id().unwrap();
+            assert!(id.as_u64() > *last);
+            *last = id.as_u64();
+            let wall = (START + sim.time.get()).wrapping_add_signed(sim.wall.get()) / MS;
+            assert!(id.timestamp(Epoch::UNIX).abs_diff(wall) <= bound, "{id:?}: {} ms", wall.abs_diff(id.tick()));
+        }
+    }
+}
+
+fn generator(drift: i64) -> Generator<SimClock> {
+    let sim = Arc::new(Sim::default());
+    sim.drift.set(drift);
+    let clock = SimClock { sim: Arc::clone(&sim), clock: Discipline::new(sim) };
+    Generator::builder(Epoch::UNIX, Node::new(1, 1).unwrap()).wait(crate::Wait::Spin).clock(clock).build().unwrap()
+}
+
+#[test]
+fn ids_go_on_over_steps_of_the_wall() {
+    let second = SECOND.cast_signed();
+    // Back by 1 ms, 1 s (also a leap second) and 1 h, and forward by a day: the step, then the bound in ms.
+    for (step, bound) in
+        [(-second / 1000, 3), (-second, 1002), (-3600 * second, 3_600_002), (24 * 3600 * second, 24 * 3_600_000 + 2)]
+    {
+        let generator = generator(0);
+        let sim = Arc::clone(&generator.clock().sim);
+        let mut last = 0;
+        issue(&generator, &mut last, SECOND, 2);
+        sim.wall.set(step);
+        issue(&generator, &mut last, 2 * PERIOD, bound);
+        // A step forward is followed, and one back is worked off at 1 %.
+        let left = if step > 0 { 2 } else { bound };
+        issue(&generator, &mut last, 2 * SECOND, left);
+        let stats = generator.stats().clock;
+        assert_eq!(stats.step_backs, u64::from(step < -5 * MS.cast_signed()), "{step}");
+        assert!(stats.syncs >= 20, "{stats:?}");
+        let lead = u64::try_from(-step / 1_000_000).unwrap_or(0).saturating_sub(20);
+        assert!(stats.lead.as_millis().abs_diff(lead.into()) <= 4, "{stats:?}");
+    }
+}
+
+#[test]
+fn ids_go_on_over_faults_of_the_counter() {
+    for drift in [-500, -52, 52, 500] {
+        let (generator, mut last) = (generator(drift), 0);
+        issue(&generator, &mut last, 2 * SECOND, 2);
+        assert!(generator.stats().clock.counter);
+    }
+    let (jumping, mut last) = (generator(0), 0);
+    issue(&jumping, &mut last, SECOND, 2);
+    jumping.clock().sim.jump.set(1_600_000_000);
+    issue(&jumping, &mut last, 2 * SECOND, 2);
+    assert!(!jumping.stats().clock.counter);
+
+    let (frozen, mut last) = (generator(0), 0);
+    issue(&frozen, &mut last, SECOND, 2);
+    let sim = &frozen.clock().sim;
+    sim.frozen.set(Some(sim.counter()));
+    // While the counter is believed, the time stands still for as long as a millisecond's IDs last: 41 ms here.
+    issue(&frozen, &mut last, SECOND, 160);
+    assert!(!frozen.stats().clock.counter);
+    issue(&frozen, &mut last, SECOND, 2);
+}
+
+#[test]
+fn negative_control_ids_on_the_bare_wall_stop() {
+    let sim = Arc::new(Sim::default());
+    let wall = {
+        let sim = Arc::clone(&sim);
+        move || {
+            sim.time.set(sim.time.get() + 1000);
+            (START + sim.time.get()).wrapping_add_signed(sim.wall.get()) / MS
+        }
+    };
+    let builder = Generator::builder(Epoch::UNIX, Node::new(1, 1).unwrap());
+    let generator = builder.wait(crate::Wait::Spin).clock(wall).build().unwrap();
+    generator.next_id().unwrap();
+    sim.wall.set(-(3600 * SECOND).cast_signed());
+    let refused = (0..5000).find_map(|_| generator.next_id().err());
+    assert!(matches!(refused, Some(crate::Error::WaitTooLong { .. })), "{refused:?}");
 }

@@ -65,7 +65,7 @@ pub(super) fn find<D: Disk>(disk: &D, dir: &Path) -> Result<Option<Realm>, Lease
     Ok(realm)
 }
 
-/// Makes a directory a store; if two do so at once, the first one's realm stands.
+/// Makes a directory a store, but for syncing it; if two do so at once, the first one's realm stands.
 pub(super) fn found<D: Disk>(disk: &D, dir: &Path, epoch: Epoch) -> Result<(), LeaseError> {
     disk.create_dirs(dir).map_err(|error| unavailable("creating the directory", dir, error))?;
     // The way to the realm must be there for good before the realm is. What this process may not even read, it has not
@@ -85,10 +85,9 @@ pub(super) fn found<D: Disk>(disk: &D, dir: &Path, epoch: Epoch) -> Result<(), L
     // If it stays, it is 80 bytes of rubbish.
     let _ = disk.remove(&temp);
     match linked {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(unavailable("creating", &path, error)),
-        _ => {}
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(unavailable("creating", &path, error)),
+        _ => Ok(()),
     }
-    disk.sync_dir(dir).map_err(|error| unavailable("syncing", dir, error))
 }
 
 pub(super) fn missing(dir: &Path) -> LeaseError {

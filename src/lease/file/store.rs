@@ -76,7 +76,10 @@ impl<D: Disk> Store<D> {
             found = realm::find(&disk, dir)?;
         }
         let realm = found.ok_or_else(|| realm::missing(dir))?;
-        Store::for_realm(disk, dir, &realm, epoch)
+        let store = Store::for_realm(disk, dir, &realm, epoch)?;
+        // Whoever made the realm may have been killed just then, and no node's file may outlast it.
+        store.sync_dir()?;
+        Ok(store)
     }
 
     /// Opens a directory that there is, for whatever epoch it has.
@@ -179,6 +182,7 @@ impl<D: Disk> Store<D> {
             self.tidy(&self.dir.join(temp));
         }
         self.held().insert(node, Held { token, nonce: owner.nonce, floor, _lock: lock });
+        self.held().remove(&node);
         Ok(Some(Grant { node, floor, until, token, owner: owner.clone() }))
     }
 

@@ -1,1 +1,243 @@
-//! Files that are not as they were written.
+//! Files that are not as they were written: no node is ever started anew because of one.
+
+use std::path::Path;
+
+use super::sim::{DIR, Habits, Machine, Plan, SimDisk};
+use super::{EPOCH, NOW, WINDOW, node, request};
+use crate::epoch::Epoch;
+use crate::lease::LeaseError;
+use crate::lease::file::names;
+use crate::lease::file::record::Record;
+use crate::lease::file::store::Store;
+use crate::lease::file::text::Text;
+
+const NAME: &str = "node-03-17.4";
+
+fn record() -> Record {
+    let label = "process 7".into();
+    Record { epoch: EPOCH, node: node(3, 17), token: 4, until: NOW, nonce: 12_345_678_901_234_567_890, label }
+}
+
+fn sealed(body: &str) -> String {
+    /// Nothing but the lines it is given.
+    struct Lines(String);
+
+    impl core::fmt::Display for Lines {
+        fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+            f.write_str(&self.0)
+        }
+    }
+
+    impl Text for Lines {
+        const TITLE: &str = "pyflake lease";
+
+        fn read(_: &mut crate::lease::file::text::Fields<'_>) -> Result<Self, String> {
+            unreachable!()
+        }
+    }
+
+    Lines(body.into()).to_text()
+}
+
+fn store() -> (SimDisk, Store<SimDisk>) {
+    let disk = SimDisk::new(Machine::default(), Habits::default(), Plan::default());
+    let store = Store::open(disk.process(None), Path::new(DIR), EPOCH).unwrap();
+    (disk, store)
+}
+
+/// What comes of taking the node of a file.
+fn taken(content: &[u8]) -> Result<u64, LeaseError> {
+    let (disk, store) = store();
+    disk.put(NAME, content);
+    let grant = store.try_take(node(3, 17), &request(1, NOW), &mut None);
+    if grant.is_err() {
+        assert!(disk.names().contains(&NAME.to_owned()), "it is left for people to look at");
+    }
+    grant.map(|grant| grant.unwrap().floor)
+}
+
+fn reason(content: &[u8]) -> String {
+    match taken(content) {
+        Err(LeaseError::Corrupt { record, reason, remedy }) => {
+            assert!(record.ends_with(NAME) && remedy.contains("pid 3 and seed 17"), "{record}: {remedy}");
+            reason
+        }
+        other => panic!("{:?} is {other:?}", content.escape_ascii().to_string()),
+    }
+}
+
+#[test]
+fn the_text_is_this() {
+    let text = "pyflake lease 1\nepoch 1288834974657\npid 3\nseed 17\ntoken 4\nuntil 1700000000000\n\
+                owner 12345678901234567890\nlabel process 7\nsum e8561967cfe90e70\n";
+    assert_eq!(record().to_text(), text);
+    assert_eq!(Record::parse(text.as_bytes()), Ok(record()));
+    assert_eq!(taken(text.as_bytes()).unwrap(), NOW);
+    let empty = Record { label: String::new(), ..record() };
+    assert_eq!(Record::parse(empty.to_text().as_bytes()), Ok(empty));
+}
+
+#[test]
+fn a_record_cut_anywhere_is_refused() {
+    let text = record().to_text();
+    for length in 0..text.len() {
+        reason(&text.as_bytes()[..length]);
+    }
+    assert_eq!(reason(b""), "is empty");
+}
+
+#[test]
+fn a_record_with_any_byte_changed_or_added_is_refused() {
+    let text = record().to_text().into_bytes();
+    for place in 0..text.len() {
+        for change in 1..=255 {
+            let mut changed = text.clone();
+            changed[place] ^= change;
+            reason(&changed);
+        }
+        for byte in *b"\n 0\0" {
+            let mut longer = text.clone();
+            longer.insert(place, byte);
+            reason(&longer);
+        }
+    }
+    reason(&[text, b"\n".to_vec()].concat());
+}
+
+#[test]
+fn a_record_that_means_something_else_is_refused_though_its_checksum_is_right() {
+    let tokens = [
+        (Record { epoch: Epoch::DISCORD, ..record() }, "epoch 1420070400000"),
+        (Record { node: node(17, 3), ..record() }, "pid: 17, seed: 3"),
+        (Record { token: 5, ..record() }, "token 5"),
+    ];
+    for (foreign, part) in tokens {
+        let reason = reason(foreign.to_text().as_bytes());
+        assert!(reason.contains(part), "{reason}");
+    }
+    let body = record().to_string();
+    assert_eq!(taken(sealed(&body).as_bytes()).unwrap(), NOW);
+    let with = |from: &str, to: &str| reason(sealed(&body.replace(from, to)).as_bytes());
+    for (from, to) in [
+        ("until 1", "until +1"),
+        ("until 1", "until 01"),
+        ("until 1", "until -1"),
+        ("until 1", "until  1"),
+        ("until 1", "until 99999999991"),
+        ("until ", "Until "),
+        ("seed 17\n", ""),
+        ("pid 3\nseed 17\n", "seed 17\npid 3\n"),
+        ("\n", "\r\n"),
+        ("label process 7\n", "label process 7\nlabel process 8\n"),
+        ("seed 17", "seed 32"),
+    ] {
+        with(from, to);
+    }
+    let later = record().to_text().replace("lease 1", "lease 2");
+    assert_eq!(reason(later.as_bytes()), "is of format 2, and this version of pyflake knows format 1");
+    assert_eq!(reason(b"\xff\xfe"), "is not text");
+    assert_eq!(reason(&[0; 150]), "does not begin with \"pyflake lease\"");
+}
+
+#[test]
+fn a_node_that_cannot_be_relied_on_is_passed_over_and_told_of_when_nothing_else_is_free() {
+    let (disk, store) = store();
+    disk.put(NAME, b"pyflake");
+    // Owners that begin their search at this node.
+    let start = u64::from(node(3, 17).index());
+    for i in 0..1023 {
+        let grant = store.acquire(&request(start + 1024 * i, NOW)).unwrap();
+        assert_ne!(grant.node, node(3, 17));
+    }
+    let error = store.acquire(&request(1, NOW)).unwrap_err();
+    assert!(matches!(&error, LeaseError::Corrupt { record, .. } if record.ends_with(NAME)), "{error}");
+    let nodes = store.nodes().unwrap();
+    assert_eq!(nodes.len(), 1024);
+    let status = nodes.iter().find(|status| status.node == node(3, 17)).unwrap();
+    assert_eq!((status.held, status.until, status.token), (false, 0, 0));
+    assert!(status.problem.as_ref().is_some_and(|problem| problem.contains(NAME)), "{status:?}");
+    assert_eq!(nodes.iter().filter(|status| status.problem.is_some()).count(), 1);
+}
+
+#[test]
+fn a_holder_does_not_write_over_what_is_not_its_own() {
+    let (disk, store) = store();
+    let grant = store.try_take(node(3, 17), &request(1, NOW), &mut None).unwrap().unwrap();
+    let name = "node-03-17.1";
+    disk.put(name, &Record { token: 1, nonce: 2, ..record() }.to_text().into_bytes());
+    assert!(matches!(store.renew(&grant, NOW), Err(LeaseError::Lost { .. })));
+    disk.put(name, b"");
+    assert!(matches!(store.renew(&grant, NOW), Err(LeaseError::Corrupt { .. })));
+    assert!(matches!(store.release(&grant, NOW), Err(LeaseError::Corrupt { .. })));
+}
+
+/// As after a takeover that was interrupted: what counts is the largest `until`, whichever token it is under.
+#[test]
+fn of_several_records_each_counts() {
+    let (disk, store) = store();
+    disk.put(NAME, Record { until: NOW + 70, ..record() }.to_text().as_bytes());
+    disk.put("node-03-17.5", Record { token: 5, until: NOW + 50, ..record() }.to_text().as_bytes());
+    disk.put("node-03-17.000000000000000a.tmp", b"half a rec");
+    let grant = store.try_take(node(3, 17), &request(1, NOW), &mut None).unwrap().unwrap();
+    assert_eq!((grant.floor, grant.until, grant.token), (NOW + 70, NOW + 70 + WINDOW, 6));
+    // And they are gone.
+    assert_eq!(disk.names(), ["node-03-17.6", "realm"]);
+    // One that cannot be relied on spoils the node, even if a later one can.
+    disk.put("node-03-17.2", b"");
+    store.release(&grant, NOW + 80).unwrap();
+    assert!(matches!(
+        store.try_take(node(3, 17), &request(1, NOW), &mut None),
+        Err(LeaseError::Corrupt { record, .. }) if record.ends_with("node-03-17.2")
+    ));
+}
+
+#[test]
+fn at_the_last_token_a_node_is_used_up() {
+    let (disk, store) = store();
+    let last = Record { token: u64::MAX, ..record() };
+    disk.put(&format!("node-03-17.{}", u64::MAX), last.to_text().as_bytes());
+    assert_eq!(store.try_take(node(3, 17), &request(1, NOW), &mut None).unwrap(), None);
+}
+
+#[test]
+fn a_realm_that_is_gone_or_changed_closes_the_directory() {
+    let (disk, store) = store();
+    let open = |disk: &SimDisk| Store::open(disk.process(None), Path::new(DIR), EPOCH).map(drop);
+    let epoch = EPOCH.as_unix_millis();
+    for realm in [String::new(), format!("pyflake realm 1\nepoch {epoch}\nlayout 42/5/5/12\nsum 0000000000000000\n")] {
+        disk.put("realm", realm.as_bytes());
+        for refused in [open(&disk), store.acquire(&request(1, NOW)).map(drop)] {
+            assert!(matches!(&refused, Err(LeaseError::Corrupt { record, .. }) if record.ends_with("realm")));
+        }
+    }
+    for file in ["node-03-17.lock", NAME, "node-03-17.000000000000000a.tmp"] {
+        let disk = SimDisk::new(Machine::default(), Habits::default(), Plan::default());
+        disk.put(file, b"");
+        let refused = open(&disk);
+        assert!(matches!(&refused, Err(LeaseError::Corrupt { reason, .. }) if reason.starts_with("is missing")));
+        assert_eq!(disk.names(), [file]);
+    }
+}
+
+#[test]
+fn names_of_others_are_passed_over() {
+    let others = [
+        "node-3-17.1",
+        "node-03-17",
+        "node-03-17.01",
+        "node-03-17.+1",
+        "node-03-17.1~",
+        "node-32-00.1",
+        "node-03-017.1",
+        "nodes-03-17.1",
+        "node-03-17.99999999999999999999",
+        "node-03.1",
+        "notes.txt",
+        ".",
+        "",
+    ];
+    assert!(names::sort(others).values().all(|files| files.tokens.is_empty() && files.temps.is_empty()));
+    let path = names::record(Path::new(DIR), node(3, 17), 10);
+    let files = names::sort([path.file_name().unwrap().to_str().unwrap(), "node-03-17.9", "node-03-17.lock"]);
+    assert_eq!(files[&node(3, 17)].tokens, [9, 10]);
+}

@@ -71,7 +71,7 @@ impl Machine {
                     let mut zeros = whole[..length].to_vec();
                     zeros.resize(whole.len(), 0);
                     for content in [&whole[..length], &zeros] {
-                        let pick = |i| if i == torn { content.to_vec() } else { self.files[i].content.clone() };
+                        let pick = |i: usize| if i == torn { content.to_vec() } else { self.files[i].content.clone() };
                         outcomes.push(outcome(&pick));
                     }
                 }
