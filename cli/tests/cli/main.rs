@@ -2,6 +2,7 @@
 
 mod generate;
 mod inspect;
+mod lifetime;
 mod values;
 
 use std::io::Write;
