@@ -9,7 +9,8 @@ use crate::snowflake::Snowflake;
 /// The instant that IDs count from: the Unix time, in milliseconds, of tick 0.
 ///
 /// All generators whose IDs are compared must share one epoch, and it must be known to read the time out of an ID.
-/// The 42 bits of a tick last 139 years from it; the sign bit of an `i64` is reached after half of that.
+/// The 42 bits of a tick last 139 years from it; the sign bit of an `i64` is reached after half of that
+/// ([`lifetime`](Self::lifetime) tells both dates).
 ///
 /// ```
 /// use pyflake::Epoch;

@@ -1,7 +1,7 @@
 use core::fmt;
 use core::time::Duration;
 
-use crate::layout::{MAX_PID, MAX_SEED, MAX_SEQUENCE, MAX_TICK};
+use crate::layout::{MAX_PID, MAX_SEED, MAX_SEQUENCE, MAX_TICK, PID_BITS};
 
 /// Why an ID, a generator or a value could not be made: one enum for the whole crate.
 ///
@@ -110,6 +110,34 @@ pub enum Error {
         /// The ID.
         id: u64,
     },
+    /// A node index above 1023.
+    NodeOutOfRange {
+        /// The index that was given.
+        index: u64,
+    },
+    /// A text that is not a node.
+    InvalidNode {
+        /// The text, cut after 32 characters.
+        text: Box<str>,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// An environment variable that is not a node.
+    InvalidNodeVariable {
+        /// The name of the variable.
+        name: Box<str>,
+        /// Its value, cut after 32 characters; `None` if it is not set.
+        value: Option<Box<str>>,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A name that does not end in the ordinal of a node.
+    InvalidOrdinal {
+        /// The name, cut after 253 characters; empty if it is that of the host, which is not known.
+        name: Box<str>,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
 }
 
 impl fmt::Display for Error {
@@ -187,8 +215,39 @@ impl fmt::Display for Error {
                  later epoch or an unsigned column",
                 i64::MAX
             ),
+            Error::NodeOutOfRange { index } => {
+                write!(f, "node {index} is out of range: an index has 10 bits, so use 0 to {MAX_INDEX}")
+            }
+            Error::InvalidNode { text, reason } => {
+                write!(f, "{text:?} is not a node: {reason}; expected {NodeForms}")
+            }
+            Error::InvalidNodeVariable { name, value, reason } => {
+                write!(f, "the environment variable {name}")?;
+                if let Some(value) = value {
+                    write!(f, "={value:?}")?;
+                }
+                write!(f, " is not a node: {reason}; give each process a value of its own, {NodeForms}")
+            }
+            Error::InvalidOrdinal { name, reason } => write!(
+                f,
+                "the name {name:?} is not that of a node: {reason}; expected a name such as web-7, with an ordinal \
+                 from 0 to {MAX_INDEX}, as a Kubernetes StatefulSet gives its pods; elsewhere use Node::from_env or \
+                 Node::new"
+            ),
         }
     }
 }
 
 impl core::error::Error for Error {}
+
+/// The largest index of a node: 1023.
+const MAX_INDEX: u16 = (MAX_SEED as u16) << PID_BITS | MAX_PID as u16;
+
+/// Writes what a text that is a node looks like.
+struct NodeForms;
+
+impl fmt::Display for NodeForms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an index from 0 to {MAX_INDEX}, or a pid/seed of 0 to {MAX_PID} and 0 to {MAX_SEED}")
+    }
+}

@@ -11,6 +11,7 @@ mod fork;
 mod generator;
 pub mod layout;
 pub mod lease;
+mod lifetime;
 #[cfg(pyflake_loom)]
 #[doc(hidden)]
 pub mod model;
@@ -32,6 +33,7 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use epoch::{Epoch, TimeUnit, to_timestamp};
 pub use error::Error;
 pub use generator::{Generator, GeneratorBuilder, Records};
+pub use lifetime::Lifetime;
 pub use node::{Node, generate_seed};
 pub use snowflake::{Record, Snowflake};
 pub use stats::{ClockStats, Stats};

@@ -238,7 +238,9 @@ fn chaos(faketime: &Path, name: &str, time: Duration, role: impl Fn(&Directory, 
             }
         }
     }
-    processes.iter_mut().for_each(|(child, _)| kill(child));
+    for (child, _) in &mut processes {
+        kill(child);
+    }
     collect(&dir.0)
 }
 

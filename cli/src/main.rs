@@ -4,6 +4,7 @@ mod args;
 mod failure;
 mod generate;
 mod inspect;
+mod lifetime;
 mod nodes;
 mod timestamp;
 
@@ -17,6 +18,7 @@ use crate::args::{number, one_line};
 use crate::failure::Failure;
 use crate::generate::Generate;
 use crate::inspect::Inspect;
+use crate::lifetime::Lifetime;
 use crate::nodes::Nodes;
 use crate::timestamp::Timestamp;
 
@@ -32,6 +34,7 @@ Examples:
   pyflake inspect 473032512445898752
   pyflake generate --count 1000 | pyflake inspect --format json
   pyflake timestamp 473032512445898752 --unit s
+  pyflake lifetime
   pyflake seed 5
 
 Exit codes: 0 done, or the reader of the output left; 1 the system failed; 2 the input is at fault."
@@ -53,6 +56,7 @@ enum Command {
         bits: u64,
     },
     Timestamp(Timestamp),
+    Lifetime(Lifetime),
 }
 
 fn main() -> ExitCode {
@@ -82,6 +86,7 @@ fn run() -> Result<(), Failure> {
             print(pyflake::generate_seed(bits).map_err(Failure::input)?)
         }
         Command::Timestamp(timestamp) => timestamp.run(),
+        Command::Lifetime(lifetime) => lifetime.run(),
     }
 }
 

@@ -3,6 +3,7 @@
 mod generate;
 mod inspect;
 mod lease;
+mod lifetime;
 mod values;
 
 use std::io::Write;

@@ -46,7 +46,7 @@ fn a_time_that_cannot_be_told() {
 #[test]
 fn help_and_version() {
     assert_eq!(stdout(&run(&["--version"])), format!("pyflake {}\n", env!("CARGO_PKG_VERSION")));
-    for command in ["generate", "inspect", "timestamp"] {
+    for command in ["generate", "inspect", "timestamp", "lifetime"] {
         assert!(stdout(&run(&[command, "--help"])).contains(&format!("\nExamples:\n  pyflake {command} ")));
     }
     assert!(stdout(&run(&["generate", "--help"])).contains("no particular order"));

@@ -1,0 +1,54 @@
+//! What a lease costs on the path of an ID: pairs of runs, one without and one with it, in turns.
+//!
+//! The two differ by less than the machine does from one second to the next, so the table that is printed first
+//! compares each run with the one right beside it; criterion's figures are for the report.
+
+mod common;
+
+use std::hint::black_box;
+
+use common::{EPOCH, below_saturation, generator};
+use criterion::{Criterion, criterion_group, criterion_main};
+use pyflake::lease::{FileStore, LeasedGenerator};
+
+/// Pairs of runs, and IDs in a run.
+const PAIRS: usize = 101;
+const IDS: u64 = 20 * 2048;
+
+fn lease(c: &mut Criterion) {
+    let dir = std::env::temp_dir().join(format!("pyflake-bench-{}", std::process::id()));
+    let bare = generator();
+    let store = FileStore::open(&dir, EPOCH).expect("a directory for the leases");
+    let leased = LeasedGenerator::new(store).expect("a free node");
+
+    let run_bare = |ids| below_saturation(ids, || _ = black_box(bare.next_id()));
+    let run_leased = |ids| below_saturation(ids, || _ = black_box(leased.next_id()));
+    let mut ratios: Vec<f64> = (0..PAIRS)
+        .map(|turn| {
+            // Each goes first every other time.
+            let (without, with) = if turn % 2 == 0 {
+                let without = run_bare(IDS);
+                (without, run_leased(IDS))
+            } else {
+                let with = run_leased(IDS);
+                (run_bare(IDS), with)
+            };
+            with.as_secs_f64() / without.as_secs_f64()
+        })
+        .collect();
+    ratios.sort_by(f64::total_cmp);
+    println!("next_id with a lease, in times the one without, {PAIRS} pairs:");
+    println!("median {:.3}, quartiles {:.3} to {:.3}", ratios[PAIRS / 2], ratios[PAIRS / 4], ratios[PAIRS * 3 / 4]);
+
+    let mut group = c.benchmark_group("lease below saturation");
+    group.bench_function("without", |b| b.iter_custom(run_bare));
+    group.bench_function("with", |b| b.iter_custom(run_leased));
+    group.finish();
+
+    drop(leased);
+    // What is left of it is in the system's directory for what is left.
+    let _ = std::fs::remove_dir_all(&dir);
+}
+
+criterion_group!(benches, lease);
+criterion_main!(benches);
