@@ -44,7 +44,7 @@ impl Wait {
             let Some(rest) = until.checked_sub(clock.unix_time()).filter(|rest| !rest.is_zero()) else {
                 return Ok(start.elapsed());
             };
-            let longest = *longest.get_or_insert(rest.saturating_add(patience));
+            let longest = *longest.get_or_insert(rest.min(patience).saturating_add(patience));
             let waited = start.elapsed();
             if waited > longest {
                 // The slot stays claimed and is lost, which is the safe side.

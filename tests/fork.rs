@@ -63,18 +63,23 @@ fn first_failure(checks: &[bool]) -> i32 {
     checks.iter().position(|holds| !holds).map_or(0, |place| i32::try_from(place).unwrap() + 1)
 }
 
-/// Forks a child that takes `N` IDs from `issue` and sends them over.
-fn ids_of_child<const N: usize>(mut issue: impl FnMut() -> Snowflake) -> Vec<Snowflake> {
+/// Forks a child that takes `n` IDs from `issue` and sends them over, while the parent does something of its own.
+fn ids_of_child(n: usize, mut issue: impl FnMut() -> Snowflake, meanwhile: impl FnOnce()) -> Vec<Snowflake> {
     let (mut reader, mut writer) = io::pipe().unwrap();
     let child = fork(|| {
-        let bytes: Vec<u8> = (0..N).flat_map(|_| issue().as_u64().to_ne_bytes()).collect();
+        let bytes: Vec<u8> = (0..n).flat_map(|_| issue().as_u64().to_ne_bytes()).collect();
         i32::from(writer.write_all(&bytes).is_err())
     });
-    // They fit into the pipe, so the child can end before they are read.
+    // Only the child has the other end now, so the reading ends when the child does.
+    drop(writer);
+    meanwhile();
+    let mut bytes = Vec::new();
+    reader.read_to_end(&mut bytes).unwrap();
     assert_eq!(child.wait(), Ok(0));
-    let mut bytes = vec![0; N * 8];
-    reader.read_exact(&mut bytes).unwrap();
-    bytes.chunks_exact(8).map(|id| Snowflake::from(u64::from_ne_bytes(id.try_into().unwrap()))).collect()
+    let ids: Vec<_> =
+        bytes.chunks_exact(8).map(|id| Snowflake::from(u64::from_ne_bytes(id.try_into().unwrap()))).collect();
+    assert_eq!(ids.len(), n);
+    ids
 }
 
 fn take(generator: &Generator, n: usize) -> Vec<Snowflake> {
@@ -129,9 +134,8 @@ fn the_child_works_on_a_node_of_its_own() {
     let generator = Generator::new(EPOCH, node(13, 0)).unwrap();
     let mut ids = take(&generator, 1000);
     let mut own = None;
-    let of_child = ids_of_child::<1000>(|| {
-        own.get_or_insert_with(|| Generator::new(EPOCH, node(13, 1)).unwrap()).next_id().unwrap()
-    });
+    let issue = || own.get_or_insert_with(|| Generator::new(EPOCH, node(13, 1)).unwrap()).next_id().unwrap();
+    let of_child = ids_of_child(1000, issue, || ());
     assert_eq!(check_increasing(&of_child), Ok(()));
     assert!(of_child.iter().all(|id| id.node() == node(13, 1)));
 
@@ -139,13 +143,14 @@ fn the_child_works_on_a_node_of_its_own() {
     client.create_generator(13, 2).unwrap();
     ids.push(client.generate().unwrap());
     let mut renewed = false;
-    let of_client = ids_of_child::<1000>(|| {
+    let issue = || {
         if !renewed {
             client.renew_generator(13, 3).unwrap();
             renewed = true;
         }
         client.generate().unwrap()
-    });
+    };
+    let of_client = ids_of_child(1000, issue, || ());
     assert!(of_client.iter().all(|id| id.node() == node(13, 3)));
 
     ids.extend(take(&generator, 1000));
@@ -156,10 +161,32 @@ fn the_child_works_on_a_node_of_its_own() {
 }
 
 #[test]
+fn a_million_ids_in_the_parent_and_in_the_child_at_once() {
+    const MILLION: usize = 1_000_000;
+
+    let generator = Generator::new(EPOCH, node(13, 8)).unwrap();
+    let mut ids = take(&generator, 100);
+    let mut own = None;
+    let issue = || {
+        let own = own.get_or_insert_with(|| {
+            assert_eq!(generator.next_id(), Err(Error::Forked));
+            Generator::new(EPOCH, node(13, 9)).unwrap()
+        });
+        own.next_id().unwrap()
+    };
+    let mut of_parent = Vec::new();
+    let of_child = ids_of_child(MILLION, issue, || of_parent = take(&generator, MILLION));
+    assert!(of_child.iter().all(|id| id.node() == node(13, 9)));
+    ids.extend(of_parent);
+    ids.extend(of_child);
+    assert_eq!(check_distinct(&mut ids), Ok(()));
+}
+
+#[test]
 fn a_generator_without_the_guard_repeats_in_the_child() {
     let mut naive = Naive::default();
     let mut ids = naive.take(NOW, 10);
-    ids.extend(ids_of_child::<10>(|| naive.next(NOW)));
+    ids.extend(ids_of_child(10, || naive.next(NOW), || ()));
     ids.extend(naive.take(NOW, 10));
     assert!(check_distinct(&mut ids).is_err());
 }

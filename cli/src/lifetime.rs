@@ -26,8 +26,8 @@ Examples:
 pub(crate) struct Lifetime {
     #[command(flatten)]
     epoch: EpochArg,
-    /// How the answer looks; the keys of the JSON: epoch, i64_ends, ends, i64_days_left, days_left
     #[arg(long, value_enum, default_value_t = Format::Table)]
+    #[arg(help = "How the answer looks; the keys of the JSON: epoch, i64_ends, ends, i64_days_left, days_left")]
     format: Format,
 }
 

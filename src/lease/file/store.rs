@@ -182,7 +182,6 @@ impl<D: Disk> Store<D> {
             self.tidy(&self.dir.join(temp));
         }
         self.held().insert(node, Held { token, nonce: owner.nonce, floor, _lock: lock });
-        self.held().remove(&node);
         Ok(Some(Grant { node, floor, until, token, owner: owner.clone() }))
     }
 

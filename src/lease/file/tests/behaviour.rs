@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::{env, fs, process, thread};
 
-use super::sim::{DIR, Habits, Machine, Plan, SimDisk};
+use super::sim::{DIR, Habit, Machine, Plan, SimDisk};
 use super::{EPOCH, NOW, WINDOW, node, request};
 use crate::epoch::Epoch;
 use crate::lease::file::store::Store;
@@ -67,7 +67,7 @@ fn stores_and_threads_of_one_process_get_different_nodes() {
 
 #[test]
 fn there_are_1024_nodes() {
-    let disk = SimDisk::new(Machine::default(), Habits::default(), Plan::default());
+    let disk = SimDisk::new(Machine::default(), Habit::Good, Plan::default());
     let stores: Vec<_> = (0..4).map(|_| Store::open(disk.process(None), Path::new(DIR), EPOCH).unwrap()).collect();
     let grants: Vec<Grant> = (0..1024).map(|i| stores[i % 4].acquire(&request(i as u64 * 257, NOW)).unwrap()).collect();
     assert_eq!(grants.iter().map(|grant| grant.node).collect::<HashSet<_>>().len(), 1024);
@@ -81,7 +81,7 @@ fn there_are_1024_nodes() {
 
 #[test]
 fn a_node_whose_floor_has_passed_comes_before_one_with_a_lower_floor() {
-    let disk = SimDisk::new(Machine::default(), Habits::default(), Plan::default());
+    let disk = SimDisk::new(Machine::default(), Habit::Good, Plan::default());
     let store = Store::open(disk, Path::new(DIR), EPOCH).unwrap();
     let grants: Vec<Grant> = (0..1024).map(|_| store.acquire(&request(0, NOW)).unwrap()).collect();
     for (i, used_until) in [(10, NOW + 300), (20, NOW + 200), (30, NOW + 100), (40, NOW + 400)] {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::sim::{DIR, Habits, Machine, Plan, SimDisk};
+use super::sim::{DIR, Habit, Machine, Plan, SimDisk};
 use super::{EPOCH, NOW, WINDOW, node, request};
 use crate::epoch::Epoch;
 use crate::lease::LeaseError;
@@ -40,7 +40,7 @@ fn sealed(body: &str) -> String {
 }
 
 fn store() -> (SimDisk, Store<SimDisk>) {
-    let disk = SimDisk::new(Machine::default(), Habits::default(), Plan::default());
+    let disk = SimDisk::new(Machine::default(), Habit::Good, Plan::default());
     let store = Store::open(disk.process(None), Path::new(DIR), EPOCH).unwrap();
     (disk, store)
 }
@@ -197,6 +197,7 @@ fn at_the_last_token_a_node_is_used_up() {
     let last = Record { token: u64::MAX, ..record() };
     disk.put(&format!("node-03-17.{}", u64::MAX), last.to_text().as_bytes());
     assert_eq!(store.try_take(node(3, 17), &request(1, NOW), &mut None).unwrap(), None);
+    assert_eq!(disk.names().len(), 2, "{:?}", disk.names());
 }
 
 #[test]
@@ -211,7 +212,7 @@ fn a_realm_that_is_gone_or_changed_closes_the_directory() {
         }
     }
     for file in ["node-03-17.lock", NAME, "node-03-17.000000000000000a.tmp"] {
-        let disk = SimDisk::new(Machine::default(), Habits::default(), Plan::default());
+        let disk = SimDisk::new(Machine::default(), Habit::Good, Plan::default());
         disk.put(file, b"");
         let refused = open(&disk);
         assert!(matches!(&refused, Err(LeaseError::Corrupt { reason, .. }) if reason.starts_with("is missing")));

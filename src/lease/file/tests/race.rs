@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
-use super::sim::{DIR, Habits, Machine, Plan, SimDisk};
+use super::sim::{DIR, Habit, SimDisk};
 use super::{EPOCH, NOW, node, request};
 use crate::lease::Grant;
 use crate::lease::file::store::Store;
@@ -40,7 +40,7 @@ impl Baton {
     }
 
     /// Gives turns until all are done; `choose` picks one of those who wait.
-    fn conduct(&self, mut choose: impl FnMut(usize) -> usize) {
+    fn conduct(&self, mut choose: impl FnMut(&[usize]) -> usize) {
         loop {
             let state = self.state.lock().unwrap();
             let busy = |state: &mut Turns| {
@@ -51,7 +51,7 @@ impl Baton {
             if ready.is_empty() {
                 return;
             }
-            state.turn = Some(ready[if ready.len() == 1 { 0 } else { choose(ready.len()) }]);
+            state.turn = Some(choose(&ready));
             self.changed.notify_all();
         }
     }
@@ -70,12 +70,12 @@ fn take(store: &Store<SimDisk>, nonce: u64) -> Option<Grant> {
 
 /// A holder renews twice while others take its node from it, in the order of `choose`. Whether the windows of all, and
 /// of one who comes after, are disjoint.
-fn disjoint(habits: Habits, takers: usize, choose: impl FnMut(usize) -> usize) -> bool {
+fn disjoint(habit: Habit, takers: usize, choose: impl FnMut(&[usize]) -> usize) -> bool {
     let baton = Baton::default();
     *baton.state.lock().unwrap() =
         Turns { turn: None, waiting: vec![false; takers + 1], done: vec![false; takers + 1] };
     let (baton, begun) = (&Arc::new(baton), &Arc::new(AtomicBool::new(false)));
-    let disk = SimDisk::new(Machine::default(), Habits { no_locks: true, ..habits }, Plan::default());
+    let disk = SimDisk::without_locks(habit);
     let process = |me: usize| {
         let (baton, begun) = (Arc::clone(baton), Arc::clone(begun));
         let gate = move || {
@@ -121,15 +121,15 @@ fn disjoint(habits: Habits, takers: usize, choose: impl FnMut(usize) -> usize) -
 }
 
 /// Every order of a holder and one taker, until the windows are not disjoint; how many there were, and whether.
-fn every_order(habits: Habits) -> (usize, bool) {
+fn every_order(habit: Habit) -> (usize, bool) {
     let mut prefix: Vec<usize> = Vec::new();
     let mut orders = 0;
     loop {
         let mut choices = Vec::new();
-        let held = disjoint(habits, 1, |ready| {
+        let held = disjoint(habit, 1, |ready| {
             let choice = prefix.get(choices.len()).copied().unwrap_or(0);
-            choices.push((choice, ready));
-            choice
+            choices.push((choice, ready.len()));
+            ready[choice]
         });
         orders += 1;
         if !held {
@@ -144,41 +144,47 @@ fn every_order(habits: Habits) -> (usize, bool) {
     }
 }
 
+/// Every order in which one taker begins, the holder goes on, the taker goes on, another taker goes on, and the three
+/// end one after the other. Whether the windows are always disjoint.
+fn every_overtaking(habit: Habit) -> bool {
+    // Further than any of them goes.
+    const END: usize = 20;
+    let mut turns =
+        (0..7).flat_map(|a| (0..9).flat_map(move |b| (0..7).flat_map(move |c| (0..9).map(move |d| [a, b, c, d]))));
+    turns.all(|[a, b, c, d]| {
+        let mut turns = [(1, a), (0, b), (1, c), (2, d), (1, END), (2, END), (0, END)].into_iter();
+        let (mut who, mut left) = (0, 0);
+        disjoint(habit, 2, |ready| {
+            while left == 0 || !ready.contains(&who) {
+                (who, left) = turns.next().expect("the last turns have no end");
+            }
+            left -= 1;
+            who
+        })
+    })
+}
+
 #[test]
 fn without_locks_a_taker_in_every_order_leaves_the_windows_disjoint() {
-    let (orders, held) = every_order(Habits::default());
+    let (orders, held) = every_order(Habit::Good);
     assert!(held, "order {orders}");
     assert!(orders > 500, "{orders} orders");
 }
 
 #[test]
-fn without_locks_three_takers_leave_the_windows_disjoint() {
-    let mut random = 1_u64;
-    for order in 0..1000 {
-        let choose = |ready| {
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            usize::try_from(random >> 33).unwrap() % ready
-        };
-        assert!(disjoint(Habits::default(), 3, choose), "order {order}");
-    }
+fn without_locks_a_taker_that_is_overtaken_leaves_the_windows_disjoint() {
+    assert!(every_overtaking(Habit::Good));
 }
 
 // The search finds what is wrong with a disk, or a protocol, that does not do what the argument needs.
 
 #[test]
 fn if_a_link_takes_a_name_that_is_taken_the_search_finds_an_overlap() {
-    let mut random = 1_u64;
-    let found = (0..1000).any(|_| {
-        !disjoint(Habits { link_over: true, ..Habits::default() }, 3, |ready| {
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            usize::try_from(random >> 33).unwrap() % ready
-        })
-    });
-    assert!(found);
+    assert!(!every_overtaking(Habit::LinkOver));
 }
 
 #[test]
 fn if_a_holder_does_not_look_for_later_tenures_the_search_finds_an_overlap() {
-    let (_, held) = every_order(Habits { blind: true, ..Habits::default() });
+    let (_, held) = every_order(Habit::Blind);
     assert!(!held);
 }

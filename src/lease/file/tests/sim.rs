@@ -101,19 +101,19 @@ impl Tears {
     }
 }
 
-/// How a disk treats what it is asked: well by default, and otherwise for the tests that must find that out.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Habits {
-    pub(super) no_file_sync: bool,
-    pub(super) no_dir_sync: bool,
+/// How a disk treats what it is asked: well, or otherwise for the tests that must find that out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Habit {
+    #[default]
+    Good,
+    NoFileSync,
+    NoDirSync,
     /// Renaming writes into the file that has the name.
-    pub(super) in_place: bool,
+    InPlace,
     /// A link takes the place of a file that is there.
-    pub(super) link_over: bool,
+    LinkOver,
     /// No process sees the records that others have created.
-    pub(super) blind: bool,
-    /// Every lock can be had.
-    pub(super) no_locks: bool,
+    Blind,
 }
 
 /// What happens at which step, if anything.
@@ -143,7 +143,9 @@ type Gate = Arc<dyn Fn() + Send + Sync>;
 pub(super) struct SimDisk {
     pub(super) machine: Arc<Mutex<Machine>>,
     locks: Arc<Mutex<HashSet<PathBuf>>>,
-    habits: Habits,
+    /// Whether they keep others out.
+    locks_work: bool,
+    habit: Habit,
     plan: Plan,
     state: Arc<Mutex<State>>,
     /// Is called before each step that other processes can see or that sees theirs.
@@ -182,15 +184,21 @@ fn is_store(dir: &Path) -> bool {
 }
 
 impl SimDisk {
-    pub(super) fn new(machine: Machine, habits: Habits, plan: Plan) -> Self {
+    pub(super) fn new(machine: Machine, habit: Habit, plan: Plan) -> Self {
         SimDisk {
             machine: Arc::new(Mutex::new(machine)),
             locks: Arc::default(),
-            habits,
+            locks_work: true,
+            habit,
             plan,
             state: Arc::default(),
             gate: None,
         }
+    }
+
+    /// A disk whose locks anybody can have at any time.
+    pub(super) fn without_locks(habit: Habit) -> Self {
+        SimDisk { locks_work: false, ..SimDisk::new(Machine::default(), habit, Plan::default()) }
     }
 
     /// The same machine and its locks, seen by another process.
@@ -292,7 +300,7 @@ impl Disk for SimDisk {
         let names = self.act(false, |_| {}, |machine| Ok(machine.live.keys().cloned().collect::<Vec<_>>()))?;
         let linked = &locked(&self.state).linked;
         // The first tenure's, with token 1, is there for all to see.
-        let seen = |name: &String| !self.habits.blind || name.ends_with(".1") || linked.contains(name);
+        let seen = |name: &String| self.habit != Habit::Blind || name.ends_with(".1") || linked.contains(name);
         Ok(names.into_iter().filter(seen).collect())
     }
 
@@ -327,7 +335,7 @@ impl Disk for SimDisk {
         let give_up = |machine: &mut Machine| machine.files[*file].given_up = true;
         let sync = |machine: &mut Machine| {
             let file = &mut machine.files[*file];
-            if !file.given_up && !self.habits.no_file_sync {
+            if !file.given_up && self.habit != Habit::NoFileSync {
                 file.durable.clone_from(&file.content);
             }
             Ok(())
@@ -340,7 +348,7 @@ impl Disk for SimDisk {
         let rename = |machine: &mut Machine| {
             let file = find(machine, from)?;
             match find(machine, to) {
-                Ok(target) if self.habits.in_place => {
+                Ok(target) if self.habit == Habit::InPlace => {
                     machine.files[target].content = machine.files[file].content.clone();
                     machine.change(Change::Remove(name(from)));
                 }
@@ -356,7 +364,7 @@ impl Disk for SimDisk {
         locked(&self.state).linked.push(name(to));
         let link = |machine: &mut Machine| {
             let file = find(machine, from)?;
-            if machine.live.contains_key(&name(to)) && !self.habits.link_over {
+            if machine.live.contains_key(&name(to)) && self.habit != Habit::LinkOver {
                 return Err(ErrorKind::AlreadyExists.into());
             }
             machine.change(Change::Set(name(to), file));
@@ -367,7 +375,7 @@ impl Disk for SimDisk {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         // A file of no one else's needs no gate.
-        if !name(path).ends_with(".tmp") {
+        if path.extension().is_none_or(|extension| extension != "tmp") {
             self.pass_gate();
         }
         let remove = |machine: &mut Machine| {
@@ -380,7 +388,7 @@ impl Disk for SimDisk {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         let sync = |machine: &mut Machine| {
-            if is_store(dir) && !self.habits.no_dir_sync {
+            if is_store(dir) && self.habit != Habit::NoDirSync {
                 machine.durable = machine.live.clone();
                 machine.pending.clear();
             }
@@ -393,7 +401,7 @@ impl Disk for SimDisk {
         self.step(true)?;
         let taken = locked(&self.locks).insert(path.into());
         let lock = SimLock { path: path.into(), locks: Arc::clone(&self.locks) };
-        if taken || self.habits.no_locks {
+        if taken || !self.locks_work {
             Ok(Some(lock))
         } else {
             std::mem::forget(lock);
