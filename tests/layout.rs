@@ -210,6 +210,13 @@ fn parts() -> impl Strategy<Value = (u64, u64, u64, u16)> {
     (number().prop_map(|tick| tick & MAX_TICK), 0_u64..32, 0_u64..32, 0_u16..4096)
 }
 
+/// An epoch and a time: anywhere, and next to the ends of what they may be.
+fn epoch_and_time() -> impl Strategy<Value = (u64, u64)> {
+    let epoch = prop_oneof![number(), (-2_i64..=2).prop_map(|off| (u64::MAX - MAX_TICK).wrapping_add_signed(off))];
+    let tick = prop_oneof![number(), (MAX_TICK - 1..=MAX_TICK + 2), Just(u64::MAX)];
+    (epoch, tick).prop_map(|(epoch, tick)| (epoch, epoch.wrapping_add(tick)))
+}
+
 proptest! {
     #[test]
     fn parts_make_an_id_that_gives_them_back(
@@ -292,8 +299,10 @@ proptest! {
     }
 
     #[test]
-    fn a_time_out_of_range_is_an_error(epoch in number(), time in number()) {
+    fn a_time_out_of_range_is_an_error((epoch, time) in epoch_and_time()) {
         let expected = match i128::from(time) - i128::from(epoch) {
+            // An epoch whose last tick would pass the end of u64.
+            _ if epoch > u64::MAX - MAX_TICK => Err(Error::EpochInFuture { epoch, now: time }),
             ..0 => Err(Error::EpochInFuture { epoch, now: time }),
             tick if tick >> 42 == 0 => Ok(time - epoch),
             _ => Err(Error::EndOfTime { epoch, now: time }),
