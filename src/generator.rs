@@ -238,7 +238,7 @@ impl<C: Clock> Generator<C> {
     /// Issues the next ID if that is possible without waiting.
     ///
     /// It is the building block for runtimes that must not block: on [`Error::Exhausted`] let the task sleep for
-    /// `retry_after`, then try again.
+    /// `retry_after`, then try again, and again if other callers were faster or the clock runs slow.
     ///
     /// # Errors
     ///

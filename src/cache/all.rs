@@ -153,3 +153,33 @@ fn split(number: u64) -> (usize, usize) {
     let log = (number + 1).ilog2();
     (log as usize, (number + 1 - (1 << log)) as usize)
 }
+
+#[cfg(all(test, not(pyflake_loom)))]
+mod tests {
+    use super::*;
+
+    /// An index that is numbered and not stored yet when the cache is cleared, and is stored after others have come.
+    #[test]
+    fn a_segment_with_a_word_to_come_is_not_given_away() {
+        let all = All::new();
+        let (segment, late) = (SEGMENT as u64, 7);
+        for idx in (1..=segment).filter(|&idx| idx != late) {
+            all.put(idx, Snowflake::from(idx));
+        }
+        all.clear(segment);
+        assert_eq!(all.len(segment), 0);
+        for idx in segment + 1..=2 * segment {
+            all.put(idx, Snowflake::from(idx));
+        }
+        all.put(late, Snowflake::from(late));
+        assert_eq!(all.get(late), None);
+        for idx in segment + 1..=2 * segment {
+            assert_eq!(all.get(idx), Some(Snowflake::from(idx)));
+        }
+        // Full by now, so the next clearing gives it to the third segment.
+        all.clear(2 * segment);
+        all.put(2 * segment + 1, Snowflake::from(1));
+        assert!(all.recycling.try_lock().is_ok_and(|recycling| recycling.unfinished.is_empty()));
+        assert_eq!((all.get(late), all.get(2 * segment + 1)), (None, Some(Snowflake::from(1))));
+    }
+}
