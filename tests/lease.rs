@@ -29,6 +29,8 @@ struct Shared {
     down: AtomicBool,
     /// Everything is done, and nothing answers.
     deaf: AtomicBool,
+    /// A renewal panics, and takes the keeper's thread with it.
+    deadly: AtomicBool,
 }
 
 /// A store in memory; clones are the same one.
@@ -101,6 +103,7 @@ impl LeaseStore for MemoryStore {
 
     fn renew(&self, grant: &Grant, until: u64) -> Result<Grant, LeaseError> {
         self.reach()?;
+        assert!(!self.0.deadly.load(Ordering::SeqCst), "a bug in the store");
         let mut rows = self.0.rows.lock().unwrap();
         let row = rows.entry(grant.node).or_default();
         if row.token != grant.token || row.holder != Some(grant.owner.nonce) {
@@ -178,6 +181,19 @@ fn an_outage_is_bridged_to_the_end_of_the_window() {
     assert_eq!(generator.reserve(4096).map(|block| block.len()), Err(past));
     assert_eq!(generator.reserve(4095).map(|block| block.len()), Ok(4095));
     assert_eq!(generator.stats().window, Some(Duration::from_millis(1)));
+}
+
+#[test]
+fn a_dead_keeper_stops_issue_at_the_end_of_the_window() {
+    let (store, clock) = (MemoryStore::new(&[(1, 1)]), ManualClock::new(NOW));
+    let generator = leased(&store, &clock);
+    store.0.deadly.store(true, Ordering::SeqCst);
+    eventually("its death is seen", || matches!(generator.state(), LeaseState::Degraded { since: NOW }));
+    clock.set(NOW + 299);
+    assert_eq!(generator.next_id().unwrap().timestamp(EPOCH), NOW + 299);
+    clock.set(NOW + 300);
+    assert_eq!(generator.next_id(), Err(Error::PastLease { end: NOW + 300, until: NOW + 300 }));
+    assert!(matches!(generator.release(), Err(LeaseError::Unavailable { .. })));
 }
 
 #[test]

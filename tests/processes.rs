@@ -14,7 +14,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pyflake::lease::{FileStore, LeaseStore, LeasedGenerator, Owner, Request};
+use pyflake::lease::{FileStore, LeaseError, LeaseStore, LeasedGenerator, Owner, Request};
 use pyflake::{Epoch, Error, Generator, Node, Snowflake};
 
 const EPOCH: Epoch = Epoch::from_unix_millis(1_555_301_520_000);
@@ -39,6 +39,9 @@ enum Role {
 fn worker() {
     let (Some(role), Some(output)) = (std::env::var_os(ROLE), std::env::var_os(OUTPUT)) else { return };
     let (role, output) = (role.into_string().unwrap(), PathBuf::from(output));
+    if let Some(dir) = role.strip_prefix("hold:") {
+        return hold(dir, &output);
+    }
     if let Some(dir) = role.strip_prefix("lease:") {
         let generator = loop {
             let builder = FileStore::open(dir, EPOCH).map(LeasedGenerator::builder);
@@ -54,6 +57,25 @@ fn worker() {
         let node = Node::new(pid.parse().unwrap(), seed.parse().unwrap()).unwrap();
         let generator = Generator::new(EPOCH, node).unwrap();
         issue(&output, || generator.next_id());
+    }
+}
+
+/// How many nodes a holder takes: 32 of them have them all.
+const HELD: u64 = 32;
+
+/// Takes nodes, writes them down, and holds them until it is killed.
+fn hold(dir: &str, output: &Path) {
+    let store = FileStore::open(dir, EPOCH).unwrap();
+    let mut nodes = Vec::new();
+    for nonce in 0..HELD {
+        let request = Request { owner: Owner { nonce, label: "holder".into() }, now: 1_700_000_000_000, window: 1000 };
+        nodes.push(store.acquire(&request).unwrap().node.index().to_string());
+    }
+    // Renamed, so that it is there whole or not at all.
+    fs::write(output.with_extension("part"), nodes.join("\n")).unwrap();
+    fs::rename(output.with_extension("part"), output).unwrap();
+    loop {
+        thread::park();
     }
 }
 
@@ -164,6 +186,45 @@ fn occupy(dir: &Path, free: usize) -> FileStore {
         store.acquire(&request).unwrap();
     }
     store
+}
+
+#[test]
+fn processes_share_1024_nodes_and_no_more() {
+    let _alone = ALONE.lock();
+    let dir = Directory::new("holders");
+    let leases = dir.join("leases");
+    let output = |holder| dir.join(format!("nodes-{holder}"));
+    let mut holders: Vec<Child> = (0..Node::COUNT as u64 / HELD)
+        .map(|holder| {
+            Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", "worker"])
+                .env(ROLE, format!("hold:{}", leases.display()))
+                .env(OUTPUT, output(holder))
+                .stdout(Stdio::null())
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    let mut nodes: Vec<u16> = Vec::new();
+    for (holder, number) in holders.iter_mut().zip(0..) {
+        while !output(number).exists() {
+            assert!(holder.try_wait().unwrap().is_none(), "holder {number} ended");
+            thread::sleep(Duration::from_millis(5));
+        }
+        nodes.extend(fs::read_to_string(output(number)).unwrap().lines().map(|node| node.parse::<u16>().unwrap()));
+    }
+    nodes.sort_unstable();
+    nodes.dedup();
+    assert_eq!(nodes.len(), Node::COUNT, "different ones");
+
+    let store = FileStore::open(&leases, EPOCH).unwrap();
+    let request = Request { owner: Owner { nonce: 0, label: "late".into() }, now: 1_700_000_000_000, window: 1000 };
+    assert!(matches!(store.acquire(&request), Err(LeaseError::NoFreeNode { nodes: 1024 })));
+    // A death frees its nodes at once.
+    kill(&mut holders[0]);
+    let freed = store.acquire(&request).unwrap();
+    assert_eq!(freed.floor, 1_700_000_001_000, "from where its window ended");
+    holders.iter_mut().skip(1).for_each(kill);
 }
 
 /// Kills a worker 200 times, and starts the next at once with the wall clock set back by 5 s every other time.
