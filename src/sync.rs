@@ -39,6 +39,9 @@ mod imp {
     }
 }
 
+/// Whether this is the build of the loom models.
+pub(crate) const MODEL: bool = cfg!(pyflake_loom);
+
 /// A number that only counts: for people, and outside of any model.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(core::sync::atomic::AtomicU64);

@@ -4,13 +4,10 @@ use once_cell::race::OnceBox;
 
 use super::EMPTY;
 use crate::snowflake::Snowflake;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, MODEL, Ordering};
 
-/// IDs in a segment: 4 KiB of them.
-#[cfg(not(pyflake_loom))]
-const SEGMENT: usize = 512;
-#[cfg(pyflake_loom)]
-const SEGMENT: usize = 2;
+/// IDs in a segment: 4 KiB of them, or so few that a model gets through several.
+const SEGMENT: usize = if MODEL { 2 } else { 512 };
 
 /// A segment is split into this many stripes, and neighbouring indices go to different ones, 64 bytes apart: threads
 /// that store them at once do not take a cache line from each other.
@@ -154,7 +151,7 @@ fn split(number: u64) -> (usize, usize) {
     (log as usize, (number + 1 - (1 << log)) as usize)
 }
 
-#[cfg(all(test, not(pyflake_loom)))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

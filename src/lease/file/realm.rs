@@ -25,7 +25,7 @@ impl Realm {
     }
 
     /// Refuses the realm of a directory unless it has this epoch, and this library's layout.
-    pub(super) fn expect(&self, epoch: Epoch, dir: &Path) -> Result<(), LeaseError> {
+    pub(super) fn check(&self, epoch: Epoch, dir: &Path) -> Result<(), LeaseError> {
         let asked = Realm::new(epoch);
         if *self == asked {
             return Ok(());

@@ -90,7 +90,7 @@ impl<D: Disk> Store<D> {
     }
 
     fn for_realm(disk: D, dir: &Path, realm: &Realm, epoch: Epoch) -> Result<Self, LeaseError> {
-        realm.expect(epoch, dir)?;
+        realm.check(epoch, dir)?;
         fork::guard();
         Ok(Store { disk, dir: dir.into(), epoch, held: Mutex::default(), generation: fork::generation() })
     }
@@ -104,7 +104,7 @@ impl<D: Disk> Store<D> {
     pub(super) fn acquire(&self, request: &Request) -> Result<Grant, LeaseError> {
         self.not_forked()?;
         let realm = realm::find(&self.disk, &self.dir)?.ok_or_else(|| realm::missing(&self.dir))?;
-        realm.expect(self.epoch, &self.dir)?;
+        realm.check(self.epoch, &self.dir)?;
         let files = self.files()?;
         let mut problem = None;
         let mut later = Vec::new();
