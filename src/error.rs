@@ -105,6 +105,11 @@ pub enum Error {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// A negative number is no ID.
+    NegativeId {
+        /// The number.
+        id: i64,
+    },
     /// An ID past `i64::MAX` cannot become an `i64`.
     BeyondI64 {
         /// The ID.
@@ -208,6 +213,9 @@ impl fmt::Display for Error {
             Error::NoGenerator => write!(f, "the client has no generator: call create_generator first"),
             Error::InvalidId { text, reason } => {
                 write!(f, "{text:?} is not a snowflake ID: {reason}; expected a decimal number from 0 to {}", u64::MAX)
+            }
+            Error::NegativeId { id } => {
+                write!(f, "{id} is not a snowflake ID: use 0 to {}", i64::MAX)
             }
             Error::BeyondI64 { id } => write!(
                 f,

@@ -235,6 +235,13 @@ impl Node {
     }
 }
 
+impl fmt::Display for Node {
+    /// Writes the pid and the seed as `7/16`, which `FromStr` reads.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.pid, self.seed)
+    }
+}
+
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Node").field("pid", &self.pid).field("seed", &self.seed).finish()

@@ -138,6 +138,15 @@ impl From<Snowflake> for u64 {
     }
 }
 
+impl TryFrom<i64> for Snowflake {
+    type Error = Error;
+
+    /// Reads a `BIGINT`; refuses a negative number with [`Error::NegativeId`], as no ID is stored as one.
+    fn try_from(id: i64) -> Result<Self, Error> {
+        u64::try_from(id).map(Snowflake).map_err(|_| Error::NegativeId { id })
+    }
+}
+
 impl TryFrom<Snowflake> for i64 {
     type Error = Error;
 

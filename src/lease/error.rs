@@ -75,15 +75,8 @@ impl fmt::Display for LeaseError {
     }
 }
 
-impl core::error::Error for LeaseError {
-    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
-        match self {
-            LeaseError::Unavailable { source, .. } => Some(&**source),
-            LeaseError::Generator(error) => Some(error),
-            _ => None,
-        }
-    }
-}
+// Without a `source`: the message has it already.
+impl core::error::Error for LeaseError {}
 
 impl From<Error> for LeaseError {
     fn from(error: Error) -> Self {

@@ -19,11 +19,13 @@ use crate::wait::Wait;
 
 /// Issues IDs on a node that it holds under a lease: unique also across processes, crashes and restarts.
 ///
-/// It has the methods of a [`Generator`], at the same cost: the lease is kept by a thread of its own, which extends
+/// It has the methods of a [`Generator`] that issue, at the same cost: the lease is kept by a thread of its own, which extends
 /// the window ahead of use, and the window is the limit that every generator compares with anyway. When the store
 /// cannot be reached, it issues until the window ends, then answers [`Error::PastLease`]; when another owner has taken
 /// the node it answers [`Error::LeaseLost`], until it has another one (see [`OnLost`]). Dropping it gives the node
-/// back, and waits for the store to answer.
+/// back, and waits for the store to answer; what is not dropped, as at a `process::exit` or in a `static`, leaves its node
+/// resting until the window has passed. Building and dropping it read and write the store, so in async code do both
+/// on a thread that may block.
 ///
 /// ```
 /// use pyflake::Epoch;
@@ -62,6 +64,7 @@ pub struct LeasedGeneratorBuilder<C = SystemClock> {
 
 /// What a [`LeasedGenerator`] does when its lease is lost: another owner has the node, by an operator's hand or because
 /// the store took this one for dead.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnLost {
     /// Acquires another lease, as soon as the store has one: the default.
@@ -72,6 +75,7 @@ pub enum OnLost {
 }
 
 /// How it stands with the lease of a [`LeasedGenerator`], for health checks.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeaseState {
     /// The lease is held and was renewed when it was last due.
@@ -81,7 +85,8 @@ pub enum LeaseState {
         /// The first Unix millisecond past the window.
         until: u64,
     },
-    /// The lease is held, but renewing it fails: IDs are issued until the window ends.
+    /// The lease is held, but renewing it fails or is overdue: IDs are issued until the window ends, which is
+    /// [`Stats::window`](crate::Stats::window) away. [`LeasedGenerator::last_error`] says why.
     Degraded {
         /// The Unix millisecond of the last renewal that succeeded.
         since: u64,
@@ -205,9 +210,15 @@ impl<C: Clock + Clone> LeasedGenerator<C> {
     /// # Errors
     ///
     /// As [`Generator::try_next_id`].
+    ///
+    /// [`Error::PastLease`] has the lease renewed too, so a later call may succeed.
     #[inline]
     pub fn try_next_id(&self) -> Result<Snowflake, Error> {
-        self.generator()?.try_next_id()
+        let id = self.generator()?.try_next_id();
+        if let Err(Error::PastLease { .. }) = id {
+            self.nudge();
+        }
+        id
     }
 
     /// Claims a run of `n` consecutive IDs, as [`Generator::reserve`] does. It must end within the window.
@@ -247,10 +258,19 @@ impl<C: Clock + Clone> LeasedGenerator<C> {
         if self.generation == fork::generation() { self.lease.state(keeper_lives) } else { LeaseState::Lost }
     }
 
-    /// What the generator on the current node has gone through.
+    /// Why the store's last failing call failed, for logs: the reason behind [`Degraded`](LeaseState::Degraded) and
+    /// [`Lost`](LeaseState::Lost). It stays after things have got better; `None` if nothing has failed.
+    #[must_use]
+    pub fn last_error(&self) -> Option<Arc<LeaseError>> {
+        // The child of a fork must not wait for a lock that one of the parent's threads may have held.
+        if self.generation == fork::generation() { self.lease.last_error() } else { None }
+    }
+
+    /// What the generator on the current node has gone through; its window is zero while there is no lease.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.lease.generator().map(Generator::stats).unwrap_or_default()
+        let lost = || Stats { window: Some(Duration::ZERO), ..Stats::default() };
+        self.lease.generator().map_or_else(lost, Generator::stats)
     }
 
     /// The epoch the IDs count from: the store's.
@@ -293,12 +313,15 @@ impl<C: Clock + Clone> LeasedGenerator<C> {
         attempt: impl Fn(&Generator<C>) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let start = Instant::now();
-        while matches!(error, Error::PastLease { .. })
-            && matches!(self.state(), LeaseState::Held { .. })
-            && start.elapsed() < self.max_wait
-        {
-            if let Some(keeper) = &self.keeper {
-                keeper.nudge();
+        let mut nudged = false;
+        while let Error::PastLease { end, .. } = error {
+            // A store that fails or hangs is not waited for, nor a window that no renewal can give.
+            if !self.lease.renewing() || !self.lease.can_reach(end) || start.elapsed() >= self.max_wait {
+                break;
+            }
+            if !nudged {
+                self.nudge();
+                nudged = true;
             }
             thread::sleep(Duration::from_millis(1));
             match self.generator().and_then(&attempt) {
@@ -307,6 +330,15 @@ impl<C: Clock + Clone> LeasedGenerator<C> {
             }
         }
         Err(error)
+    }
+
+    /// Asks the keeper to renew now.
+    #[cold]
+    fn nudge(&self) {
+        // In the child of a fork there is no keeper, and the timeline is closed before it comes to this.
+        if let Some(keeper) = &self.keeper {
+            keeper.nudge();
+        }
     }
 
     fn stop(&mut self) -> Result<(), LeaseError> {

@@ -2,9 +2,10 @@
 
 use core::fmt;
 use core::time::Duration;
-use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 use crate::clock::Clock;
 use crate::epoch::Epoch;
@@ -27,6 +28,10 @@ pub(super) struct Lease<C> {
     /// The Unix millisecond of the last successful call to the store, shifted by one, plus FAILING if the last call
     /// failed: one word, so that a look never sees one without the other.
     renewed: AtomicU64,
+    /// The same moment in real time: milliseconds since `start`.
+    renewed_after: AtomicU64,
+    start: Instant,
+    last_error: Mutex<Option<Arc<LeaseError>>>,
 }
 
 const FAILING: u64 = 1;
@@ -42,7 +47,18 @@ impl<C: Clock + Clone> Lease<C> {
     ) -> Self {
         let window = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
         let switch = Switch::new(generator);
-        Lease { store, switch, clock, window, max_wait, on_lost, renewed: AtomicU64::new(0) }
+        Lease {
+            store,
+            switch,
+            clock,
+            window,
+            max_wait,
+            on_lost,
+            renewed: AtomicU64::new(0),
+            renewed_after: AtomicU64::new(0),
+            start: Instant::now(),
+            last_error: Mutex::default(),
+        }
     }
 
     pub(super) fn epoch(&self) -> Epoch {
@@ -57,13 +73,33 @@ impl<C: Clock + Clone> Lease<C> {
     pub(super) fn state(&self, keeper_lives: bool) -> LeaseState {
         let (Some(node), true) = self.switch.node() else { return LeaseState::Lost };
         let Some(until) = self.generator().and_then(Generator::window_end) else { return LeaseState::Lost };
-        // Relaxed: a look.
-        let renewed = self.renewed.load(Ordering::Relaxed);
-        if renewed & FAILING == 0 && keeper_lives {
+        if keeper_lives && self.renewing() && self.clock.unix_millis() < until {
             LeaseState::Held { node, until }
         } else {
-            LeaseState::Degraded { since: renewed >> 1 }
+            // Relaxed: a look.
+            LeaseState::Degraded { since: self.renewed.load(Ordering::Relaxed) >> 1 }
         }
+    }
+
+    /// Whether the store answers: the last call did not fail, and the next one is not overdue, as when it hangs.
+    pub(super) fn renewing(&self) -> bool {
+        // Relaxed, both: a look.
+        let overdue = self.age().saturating_sub(self.renewed_after.load(Ordering::Relaxed)) > self.window / 2;
+        self.renewed.load(Ordering::Relaxed) & FAILING == 0 && !overdue
+    }
+
+    /// Whether a window can ever reach a time, in Unix milliseconds, from where the clock is.
+    pub(super) fn can_reach(&self, end: u64) -> bool {
+        end < self.clock.unix_millis().saturating_add(self.window)
+    }
+
+    pub(super) fn last_error(&self) -> Option<Arc<LeaseError>> {
+        self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Milliseconds since the lease was set up.
+    fn age(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Acquires a node and opens its window; gives it back if no ID can be issued on it.
@@ -120,10 +156,12 @@ impl<C: Clock + Clone> Lease<C> {
     fn succeeded(&self) {
         // Relaxed, here and below: for people; the window itself is the generator's limit.
         self.renewed.store(self.clock.unix_millis() << 1, Ordering::Relaxed);
+        self.renewed_after.store(self.age(), Ordering::Relaxed);
     }
 
-    fn failed(&self) {
+    fn failed(&self, error: LeaseError) {
         self.renewed.fetch_or(FAILING, Ordering::Relaxed);
+        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(error));
     }
 
     /// The time to the next renewal: a third of the window, or a tenth after a failure, less up to a quarter of it, so
@@ -203,9 +241,9 @@ fn keep<C: Clock + Clone>(
         }
         match lease.renew(&mut grant) {
             Ok(()) => {}
-            Err(LeaseError::Lost { .. }) => {
+            Err(error @ LeaseError::Lost { .. }) => {
                 lease.close();
-                lease.failed();
+                lease.failed(error);
                 if lease.on_lost == OnLost::Stop {
                     return Ok(());
                 }
@@ -213,13 +251,14 @@ fn keep<C: Clock + Clone>(
                     if hung_up(nudged, lease.pause()) {
                         return Ok(());
                     }
-                    if let Ok(grant) = lease.acquire(owner) {
-                        break grant;
+                    match lease.acquire(owner) {
+                        Ok(grant) => break grant,
+                        Err(error) => lease.failed(error),
                     }
                 };
             }
             // The store may or may not have the new window: the old one stands until it says so.
-            Err(_) => lease.failed(),
+            Err(error) => lease.failed(error),
         }
     }
 }

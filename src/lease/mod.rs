@@ -4,6 +4,9 @@
 //! `floor..until`; `until` is durably stored before it is used, and the next holder of the node gets the old `until`
 //! as its floor. So the windows of all holders of a node are disjoint, whatever their clocks, pauses and crashes do:
 //! no synchronised clocks and no timely renewals are needed, only that the store keeps what it has acknowledged.
+//!
+//! [`LeasedGenerator`] is what a server uses. [`FileStore`] keeps the leases of one machine in a directory; for several
+//! machines implement [`LeaseStore`] on a database that they share. Two stores know nothing of each other.
 
 mod error;
 mod file;

@@ -84,7 +84,10 @@ impl<D: Disk> Store<D> {
 
     /// Opens a directory that there is, for whatever epoch it has.
     pub(super) fn existing(disk: D, dir: &Path) -> Result<Self, LeaseError> {
-        let none = || unavailable("opening", &names::realm(dir), ErrorKind::NotFound.into());
+        let none = || LeaseError::Unavailable {
+            doing: format!("looking for leases in {:?}", dir.display()),
+            source: "there are none: it has no file `realm`; give the directory that leases are taken from".into(),
+        };
         let realm = realm::find(&disk, dir)?.ok_or_else(none)?;
         Store::for_realm(disk, dir, &realm, realm.epoch)
     }
