@@ -70,7 +70,12 @@ pub enum Error {
     },
     /// The timeline was inherited through `fork`: the parent goes on issuing from it, so the child must not.
     Forked,
-    /// The node is used in this process in the other way: under a lease, or without one.
+    /// The system refused to call the library back after a `fork`, for lack of memory.
+    NoForkGuard {
+        /// What `pthread_atfork` answered.
+        code: i32,
+    },
+    /// The node is used in this process in the other way, under a lease or without one, or under another lease.
     NodeInUse {
         /// The pid.
         pid: u8,
@@ -146,6 +151,7 @@ pub enum Error {
 }
 
 impl fmt::Display for Error {
+    #[expect(clippy::too_many_lines, reason = "an arm for each variant")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::PidOutOfRange { pid } => {
@@ -187,9 +193,14 @@ impl fmt::Display for Error {
                 f,
                 "this generator was inherited through fork and belongs to the parent: build one on another node"
             ),
+            Error::NoForkGuard { code } => write!(
+                f,
+                "the guard against IDs that a forked child repeats could not be set up (pthread_atfork: {code}): free \
+                 some memory and try again"
+            ),
             Error::NodeInUse { pid, seed, leased: true } => write!(
                 f,
-                "the node of pid {pid} and seed {seed} is used under a lease in this process: use its leased \
+                "the node of pid {pid} and seed {seed} is or was used under a lease in this process: use its leased \
                  generator, or another node"
             ),
             Error::NodeInUse { pid, seed, leased: false } => write!(

@@ -1,3 +1,4 @@
+use core::sync::atomic::{Ordering, fence};
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -135,6 +136,9 @@ impl<C: Clock> GeneratorBuilder<C> {
     /// nothing that the database has seen. Its node does not matter, its epoch must be the generator's. If it lies
     /// ahead of the clock, calls wait until the clock has passed it (see [`max_wait`](Self::max_wait)).
     ///
+    /// All generators of this process on the node continue after it too. An ID of a later epoch, read by this one's, may
+    /// lie years ahead: then every call is refused, with the wait's length.
+    ///
     /// It protects from IDs that are known, and not from those that were issued and are not stored yet; a lease
     /// protects from both.
     ///
@@ -183,6 +187,8 @@ impl<C: Clock> GeneratorBuilder<C> {
             (false, true) => Arc::new(Timeline::closed()),
             (false, false) => Arc::new(Timeline::open_ended()),
         };
+        // SeqCst: as in `finish`.
+        fence(Ordering::SeqCst);
         if let Some(id) = resume_after {
             // The next tick, and not the next sequence: the ID may be of another node, which the order of IDs puts
             // above this one within a tick.
@@ -365,9 +371,14 @@ impl<C: Clock> Generator<C> {
         }
     }
 
-    /// Opens the window of a lease, in Unix milliseconds.
-    pub(crate) fn open(&self, floor: u64, until: u64) {
+    /// Opens the window of a lease, in Unix milliseconds, unless another lease of this process governs the node's.
+    pub(crate) fn open(&self, floor: u64, until: u64) -> Result<(), Error> {
+        if !self.timeline.govern() {
+            let (pid, seed) = (self.node.pid(), self.node.seed());
+            return Err(Error::NodeInUse { pid, seed, leased: true });
+        }
         self.timeline.open(self.slot_at(floor), self.slot_at(until));
+        Ok(())
     }
 
     /// Extends the window of a lease, in Unix milliseconds.
@@ -383,14 +394,27 @@ impl<C: Clock> Generator<C> {
         }
     }
 
-    /// Ends the window of a lease.
+    /// Ends the window of a lease that is lost.
     pub(crate) fn close(&self) {
-        self.timeline.close();
+        self.timeline.abandon();
     }
 
-    /// The Unix millisecond after the last one that an ID was issued in.
-    pub(crate) fn used_until(&self) -> u64 {
-        self.epoch.unix_millis(layout::tick_of_slot(layout::end_of_begun_tick(self.timeline.free())))
+    /// Ends the window of a lease, and answers the Unix millisecond after the last one that an ID was or will be issued
+    /// in: for a caller that lets nobody else use this generator. `None` if other generators of this process have the
+    /// same timeline, as somebody may be in the middle of a claim by the limit of before.
+    pub(crate) fn finish(&self) -> Option<u64> {
+        self.timeline.close();
+        // SeqCst, with the fence in `build`: either the other generator is counted here, or it finds the end above.
+        fence(Ordering::SeqCst);
+        let alone = Arc::strong_count(&self.timeline) <= 1 + usize::from(self.clock.tells_machine_time());
+        let free = self.timeline.free();
+        self.timeline.abandon();
+        alone.then(|| self.epoch.unix_millis(layout::tick_of_slot(layout::end_of_begun_tick(free))))
+    }
+
+    /// The first Unix millisecond that has an ID left.
+    pub(crate) fn next_time(&self) -> u64 {
+        self.epoch.unix_millis(layout::tick_of_slot(self.timeline.free()))
     }
 
     /// The first slot of a Unix millisecond; at most the end of 42 bits, and 0 before the epoch.

@@ -32,7 +32,7 @@ struct Entry {
 
 /// The timeline of an epoch and a node, made if there is none yet: under a lease closed at first, otherwise open.
 pub(crate) fn timeline(epoch: Epoch, node: Node, leased: bool) -> Result<Arc<Timeline>, Error> {
-    crate::fork::guard();
+    crate::fork::guard()?;
     let mut link = &FIRST;
     loop {
         // Whoever loses the race to append finds the winner's entry here, and looks on behind it.

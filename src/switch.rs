@@ -61,6 +61,12 @@ impl<C: Clock + Clone> Switch<C> {
         Ok(())
     }
 
+    /// Makes a node current that has a generator already.
+    pub(crate) fn point(&self, node: Node) {
+        // Release: as in `get`.
+        self.current.store(u32::from(node.index()) | SPECIFIED | PRESENT, Ordering::Release);
+    }
+
     /// Makes a node current, if no other one is.
     pub(crate) fn set_first(&self, node: Node) -> Result<(), Error> {
         let next = self.ready(node)?;

@@ -23,13 +23,15 @@
 use crossbeam_utils::CachePadded;
 
 use crate::layout::{IDS_PER_TICK, MAX_TICK, SLOTS, end_of_begun_tick, first_slot, tick_of_slot};
-use crate::sync::{AtomicU64, Backoff, Counter, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Backoff, Counter, Ordering};
 
 /// The claimed slots of one node.
 #[derive(Debug)]
 pub(crate) struct Timeline {
     /// Both words on one line of their own: a claim reads `limit` and swaps `state`, and the line is fetched once.
     words: CachePadded<Words>,
+    /// 1 while a lease of this process governs the window. Two would take each other's for their own.
+    governed: AtomicU32,
 }
 
 #[derive(Debug)]
@@ -126,7 +128,8 @@ impl Timeline {
     }
 
     fn with_limit(limit: u64) -> Self {
-        Timeline { words: CachePadded::new(Words { state: AtomicU64::new(0), limit: AtomicU64::new(limit) }) }
+        let words = Words { state: AtomicU64::new(0), limit: AtomicU64::new(limit) };
+        Timeline { words: CachePadded::new(words), governed: AtomicU32::new(0) }
     }
 
     /// Claims a run of `n` slots (at least 1) that fits the current tick, and answers its first slot.
@@ -223,6 +226,19 @@ impl Timeline {
         }
     }
 
+    /// Makes the caller's lease the one that governs the window; whether no other one does.
+    pub(crate) fn govern(&self) -> bool {
+        // Acquire: with the Release below, so that the last lease has closed its window before this one opens its own.
+        self.governed.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    /// Ends issue, and lets another lease of this process govern the window.
+    pub(crate) fn abandon(&self) {
+        self.close();
+        // Release: after the closing.
+        self.governed.store(0, Ordering::Release);
+    }
+
     /// Opens the window `floor..limit`: nothing below the floor is claimed from now on, nor below what has been.
     pub(crate) fn open(&self, floor: u64, limit: u64) {
         self.raise(floor);
@@ -260,8 +276,8 @@ impl Timeline {
         self.words.limit.load(Ordering::Relaxed)
     }
 
-    /// The first slot that is not claimed. It says that no one is about to claim it only to a caller that has the
-    /// timeline closed and to itself.
+    /// The first slot that is not claimed. Who has closed the timeline and has it to itself knows that it stays so;
+    /// otherwise another caller may be in the middle of a claim, by the limit it read before.
     pub(crate) fn free(&self) -> u64 {
         State(self.words.state.load(Ordering::Relaxed)).free()
     }

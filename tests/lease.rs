@@ -54,6 +54,11 @@ impl MemoryStore {
         row.holder = Some(0);
     }
 
+    /// Takes a holder for dead.
+    fn bury(&self, node: Node) {
+        self.0.rows.lock().unwrap().entry(node).or_default().holder = None;
+    }
+
     fn set_down(&self, down: bool) {
         self.0.down.store(down, Ordering::SeqCst);
     }
@@ -290,6 +295,73 @@ fn a_node_is_used_with_a_lease_or_without_one_but_never_both() {
     assert_eq!(Generator::new(EPOCH, node).unwrap_err(), in_use);
     drop(held);
     assert_eq!(Generator::new(EPOCH, node).unwrap_err(), in_use);
+}
+
+/// Two leases of one process on one node, as a store gives them that took the first holder for dead.
+#[test]
+fn two_leases_of_a_process_never_govern_one_window() {
+    let (store, node) = (MemoryStore::new(&[(24, 24)]), Node::new(24, 24).unwrap());
+    // Patient, as each attempt finds a window further on.
+    let builder = || LeasedGenerator::builder(store.clone()).max_wait(Duration::from_secs(3600));
+    // It will not look at its lease for seconds.
+    let first = builder().window(Duration::from_secs(30)).on_lost(OnLost::Stop).build().unwrap();
+    first.next_id().unwrap();
+    store.bury(node);
+    // It would open and close the window of the first, and give back a node that the first still issues from.
+    let refused = builder().build().unwrap_err();
+    assert!(matches!(refused, LeaseError::Generator(Error::NodeInUse { pid: 24, seed: 24, leased: true })));
+    assert!(first.next_id().is_ok(), "inside its own window");
+
+    let (store, node) = (MemoryStore::new(&[(25, 25)]), Node::new(25, 25).unwrap());
+    let builder = || LeasedGenerator::builder(store.clone()).window(WINDOW).max_wait(Duration::from_secs(5));
+    let first = builder().on_lost(OnLost::Stop).build().unwrap();
+    store.bury(node);
+    eventually("it is lost", || first.state() == LeaseState::Lost);
+    let second = builder().build().unwrap();
+    let id = second.next_id().unwrap();
+    assert_eq!(first.next_id(), Err(Error::LeaseLost));
+    // The first may have a thread in the middle of a claim, so the whole window counts as used.
+    second.release().unwrap();
+    assert!(store.row(node).until > id.timestamp(EPOCH) + 100, "{:?}", store.row(node));
+    drop(first);
+}
+
+#[test]
+fn a_lease_that_was_lost_is_not_given_back() {
+    let (store, clock) = (MemoryStore::new(&[(1, 1)]), ManualClock::new(NOW));
+    let generator = LeasedGenerator::builder(store.clone()).clock(clock).window(WINDOW).build().unwrap();
+    store.steal(Node::new(1, 1).unwrap());
+    eventually("it is lost", || generator.state() == LeaseState::Lost);
+    assert_eq!(generator.stats().window, Some(Duration::ZERO));
+    assert!(generator.last_error().is_some());
+    assert!(matches!(generator.release(), Err(LeaseError::Lost { .. })));
+}
+
+#[test]
+fn the_longest_window_is_a_day() {
+    let (store, clock) = (MemoryStore::new(&[(1, 1)]), ManualClock::new(NOW));
+    let generator = LeasedGenerator::builder(store).clock(clock).window(Duration::MAX).build().unwrap();
+    assert_eq!(until(&generator), NOW + 24 * 3600 * 1000);
+}
+
+#[test]
+fn an_id_that_lies_ahead_is_refused_at_the_door() {
+    let (store, clock) = (MemoryStore::new(&[(1, 1)]), ManualClock::new(NOW));
+    let known = Snowflake::from_parts(EPOCH, NOW + 60_000, Node::new(1, 1).unwrap(), 0).unwrap();
+    let builder = LeasedGenerator::builder(store.clone()).clock(clock).resume_after(known);
+    let refused = builder.build().unwrap_err();
+    assert!(matches!(refused, LeaseError::ClockBehind { wait, .. } if wait == Duration::from_millis(60_001)));
+    assert_eq!(store.row(known.node()).holder, None, "given back");
+}
+
+#[test]
+fn a_run_that_no_window_can_hold_is_refused_at_once() {
+    let (store, clock) = (MemoryStore::new(&[(1, 1)]), ManualClock::new(NOW));
+    let builder = LeasedGenerator::builder(store).clock(clock).window(WINDOW);
+    let generator = builder.max_wait(Duration::from_secs(60)).build().unwrap();
+    let start = Instant::now();
+    assert!(matches!(generator.reserve(4096 * 301).map(drop), Err(Error::PastLease { .. })));
+    assert!(start.elapsed() < Duration::from_secs(30));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::epoch::Epoch;
 use crate::error::Error;
 use crate::fork;
 use crate::generator::{Generator, GeneratorBuilder};
-use crate::lease::keeper::{Keeper, Lease};
+use crate::lease::keeper::{Keeper, Lease, lost};
 use crate::lease::{LeaseError, LeaseStore};
 use crate::node::Node;
 use crate::snowflake::{Record, Snowflake};
@@ -145,12 +145,12 @@ impl<C: Clock + Clone + 'static> LeasedGeneratorBuilder<C> {
     }
 
     /// Sets how far ahead of the clock the window reaches when it is renewed, which is three times in its length; ten
-    /// seconds by default, and at least 30 ms.
+    /// seconds by default, at least 30 ms and at most a day.
     ///
     /// A longer window bridges a longer outage of the store. After a crash the node rests until the window has passed;
     /// after a release it can be used again at once.
     pub fn window(mut self, window: Duration) -> Self {
-        self.window = window.max(Duration::from_millis(30));
+        self.window = window.clamp(Duration::from_millis(30), Duration::from_secs(24 * 3600));
         self
     }
 
@@ -285,7 +285,8 @@ impl<C: Clock + Clone> LeasedGenerator<C> {
     ///
     /// # Errors
     ///
-    /// Those of [`LeaseStore::release`]; the node is then free once the store finds its holder gone, from the end of
+    /// Those of [`LeaseStore::release`], and [`LeaseError::Lost`] if the lease was lost before, or is the parent's in the
+    /// child of a `fork`; the node is then free once the store finds its holder gone, from the end of
     /// the window.
     pub fn release(mut self) -> Result<(), LeaseError> {
         self.stop()
@@ -348,7 +349,7 @@ impl<C: Clock + Clone> LeasedGenerator<C> {
         } else {
             // The thread is the parent's, and so is the lease: the child must touch neither.
             mem::forget(keeper);
-            Ok(())
+            Err(lost())
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The thread that keeps a lease: it alone talks to the store, and it alone moves the window.
 
 use core::fmt;
+use core::iter;
 use core::time::Duration;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,6 +10,7 @@ use std::time::Instant;
 
 use crate::clock::Clock;
 use crate::epoch::Epoch;
+use crate::error::Error;
 use crate::generator::{Generator, GeneratorBuilder};
 use crate::lease::{Grant, LeaseError, LeaseState, LeaseStore, OnLost, Owner, Request};
 use crate::node::generate_seed;
@@ -103,24 +105,30 @@ impl<C: Clock + Clone> Lease<C> {
     }
 
     /// Acquires a node and opens its window; gives it back if no ID can be issued on it.
-    fn acquire(&self, owner: &Owner) -> Result<Grant, LeaseError> {
+    fn acquire(&self, label: &str) -> Result<Grant, LeaseError> {
+        // A nonce of its own for each attempt: stores begin their search by it, and a node that this process cannot use
+        // must not be found again and again.
+        let owner = Owner { nonce: generate_seed(64)?, label: label.into() };
         let now = self.clock.unix_millis();
-        let grant = self.store.acquire(&Request { owner: owner.clone(), now, window: self.window })?;
+        let grant = self.store.acquire(&Request { owner, now, window: self.window })?;
         self.open(&grant).inspect_err(|_| {
             // Nothing was issued, so the floor stays. If this fails too, the node rests until its window has passed.
             let _ = self.store.release(&grant, grant.floor);
         })?;
+        self.switch.point(grant.node);
         self.succeeded();
         Ok(grant)
     }
 
+    /// Opens the window of a grant. What fails does so before that.
     fn open(&self, grant: &Grant) -> Result<(), LeaseError> {
-        let wait = Duration::from_millis(grant.floor).saturating_sub(self.clock.unix_time());
+        let generator = self.switch.generator(grant.node)?;
+        let first = grant.floor.max(generator.next_time());
+        let wait = Duration::from_millis(first).saturating_sub(self.clock.unix_time());
         if wait > self.max_wait {
             return Err(LeaseError::ClockBehind { wait, max_wait: self.max_wait });
         }
-        self.switch.generator(grant.node)?.open(grant.floor, grant.until);
-        Ok(self.switch.set(grant.node)?)
+        Ok(generator.open(grant.floor, grant.until)?)
     }
 
     /// Renews the lease, and moves the window if the store has acknowledged it.
@@ -143,14 +151,11 @@ impl<C: Clock + Clone> Lease<C> {
         self.switch.clear();
     }
 
-    /// Gives the node back. Only for when no caller is left: what is being claimed would be past `used_until`.
+    /// Gives the node back. Only for when no caller is left that could be claiming through this lease.
     fn release(&self, grant: &Grant) -> Result<(), LeaseError> {
-        let used_until = self.generator().map_or(grant.until, |generator| {
-            generator.close();
-            generator.used_until().clamp(grant.floor, grant.until)
-        });
+        let used_until = self.generator().and_then(Generator::finish).unwrap_or(grant.until);
         self.switch.clear();
-        self.store.release(grant, used_until)
+        self.store.release(grant, used_until.min(grant.until).max(grant.floor))
     }
 
     fn succeeded(&self) {
@@ -192,12 +197,15 @@ pub(super) struct Keeper {
 impl Keeper {
     /// Acquires the lease, and starts the thread.
     pub(super) fn start<C: Clock + Clone + 'static>(lease: &Arc<Lease<C>>, label: String) -> Result<Self, LeaseError> {
-        let owner = Owner { nonce: generate_seed(64)?, label };
-        let grant = lease.acquire(&owner)?;
+        // A node that this process cannot use is no reason to give up while there are others.
+        let attempts = iter::repeat_with(|| lease.acquire(&label)).take(8);
+        let mut grants =
+            attempts.skip_while(|attempt| matches!(attempt, Err(LeaseError::Generator(Error::NodeInUse { .. }))));
+        let grant = grants.next().unwrap_or_else(|| lease.acquire(&label))?;
         let (nudge, nudged) = mpsc::sync_channel(1);
         let keep = {
             let (lease, grant) = (Arc::clone(lease), grant.clone());
-            move || keep(&lease, &owner, grant, &nudged)
+            move || keep(&lease, &label, grant, &nudged)
         };
         match thread::Builder::new().name("pyflake-lease".into()).spawn(keep) {
             Ok(thread) => Ok(Keeper { nudge, thread }),
@@ -231,7 +239,7 @@ impl Keeper {
 /// The thread: renews until it is told to stop, and acquires again what is lost.
 fn keep<C: Clock + Clone>(
     lease: &Lease<C>,
-    owner: &Owner,
+    label: &str,
     mut grant: Grant,
     nudged: &Receiver<()>,
 ) -> Result<(), LeaseError> {
@@ -245,13 +253,13 @@ fn keep<C: Clock + Clone>(
                 lease.close();
                 lease.failed(error);
                 if lease.on_lost == OnLost::Stop {
-                    return Ok(());
+                    return Err(lost());
                 }
                 grant = loop {
                     if hung_up(nudged, lease.pause()) {
-                        return Ok(());
+                        return Err(lost());
                     }
-                    match lease.acquire(owner) {
+                    match lease.acquire(label) {
                         Ok(grant) => break grant,
                         Err(error) => lease.failed(error),
                     }
@@ -261,6 +269,11 @@ fn keep<C: Clock + Clone>(
             Err(error) => lease.failed(error),
         }
     }
+}
+
+/// What a release answers where there is nothing left to give back.
+pub(super) fn lost() -> LeaseError {
+    LeaseError::Lost { found: "it was lost before it could be given back".into() }
 }
 
 /// Waits for the next turn; whether the generator is gone.

@@ -94,7 +94,7 @@ impl<D: Disk> Store<D> {
 
     fn for_realm(disk: D, dir: &Path, realm: &Realm, epoch: Epoch) -> Result<Self, LeaseError> {
         realm.check(epoch, dir)?;
-        fork::guard();
+        fork::guard()?;
         Ok(Store { disk, dir: dir.into(), epoch, held: Mutex::default(), generation: fork::generation() })
     }
 
