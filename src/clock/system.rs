@@ -19,6 +19,11 @@ use crate::stats::ClockStats;
 /// - The kernel does not use the counter itself, or the counter disagrees with the kernel's monotonic clock: this
 ///   clock reads the kernel's from then on, which costs some 20 ns more.
 ///
+/// So it is within a fraction of a millisecond of the wall clock, with three exceptions. After a step forward it is
+/// behind for up to 103 ms, until the next look. After a step back it is ahead by what remains of the step. And a
+/// counter that stops is believed until somebody waits, so for 4096 IDs of each generator. `stats()` shows the lead, the
+/// looks, the steps back, and whether the counter is in use.
+///
 /// All `SystemClock`s of a process are one: the first costs up to a few milliseconds to measure the counter, the
 /// others nothing.
 ///
