@@ -75,7 +75,6 @@ pub enum OnLost {
 }
 
 /// How it stands with the lease of a [`LeasedGenerator`], for health checks.
-#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeaseState {
     /// The lease is held and was renewed when it was last due.
