@@ -55,24 +55,25 @@ impl<C: Clock + Clone> Switch<C> {
 
     /// Makes a node current, whether or not another one is.
     pub(crate) fn set(&self, node: Node) -> Result<(), Error> {
-        let next = self.ready(node)?;
-        // Release: as in `get`.
-        self.current.store(next, Ordering::Release);
+        self.generator(node)?.check()?;
+        self.point(node);
         Ok(())
     }
 
     /// Makes a node current that has a generator already.
     pub(crate) fn point(&self, node: Node) {
         // Release: as in `get`.
-        self.current.store(u32::from(node.index()) | SPECIFIED | PRESENT, Ordering::Release);
+        self.current.store(present(node), Ordering::Release);
     }
 
     /// Makes a node current, if no other one is.
     pub(crate) fn set_first(&self, node: Node) -> Result<(), Error> {
-        let next = self.ready(node)?;
+        self.generator(node)?.check()?;
         // Release: as in `get`.
         self.current
-            .fetch_update(Ordering::Release, Ordering::Relaxed, |current| (current & PRESENT == 0).then_some(next))
+            .fetch_update(Ordering::Release, Ordering::Relaxed, |current| {
+                (current & PRESENT == 0).then_some(present(node))
+            })
             .map(drop)
             .map_err(|current| {
                 let node = node_of(current);
@@ -92,12 +93,11 @@ impl<C: Clock + Clone> Switch<C> {
         self.generators[usize::from(node.index())]
             .get_or_try_init(|| self.builder.clone().node(node).build().map(Box::new))
     }
+}
 
-    /// Makes sure there is a generator for a node that can issue: the value of `current` that names it.
-    fn ready(&self, node: Node) -> Result<u32, Error> {
-        self.generator(node)?.check()?;
-        Ok(u32::from(node.index()) | SPECIFIED | PRESENT)
-    }
+/// The value of `current` that names a node.
+fn present(node: Node) -> u32 {
+    u32::from(node.index()) | SPECIFIED | PRESENT
 }
 
 /// The node in a value of `current`.

@@ -1,9 +1,10 @@
 //! The window of a lease: its fence between two holders, and its end while others claim.
 #![cfg(pyflake_loom)]
 
-use loom::sync::Arc;
+use std::sync::Arc;
+
 use loom::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
-use loom::thread;
+use loom_tests::{bounded, fork, join};
 use pyflake::model::Line;
 
 /// The first slot of a tick.
@@ -11,51 +12,32 @@ const fn slot(tick: u64) -> u64 {
     tick << 12
 }
 
-/// At most three preemptions in each execution: three threads with a clock are too many for all of them.
-fn model(f: impl Fn() + Send + Sync + 'static) {
-    let mut model = loom::model::Builder::new();
-    model.preemption_bound = Some(3);
-    model.check(f);
-}
-
 #[test]
 fn a_closed_window_stays_closed_under_a_late_renewal() {
-    model(|| {
+    bounded(3, || {
         let line = Arc::new(Line::new());
         line.open(slot(1), slot(5));
-        let keeper = thread::spawn({
-            let line = Arc::clone(&line);
-            move || line.extend(slot(9))
-        });
-        let closer = thread::spawn({
-            let line = Arc::clone(&line);
-            move || line.close()
-        });
+        let keeper = fork(&line, |line| line.extend(slot(9)));
+        let closer = fork(&line, Line::close);
         let during = line.claim(|| 2);
         assert!(during.is_none_or(|claimed| claimed == slot(2)));
-        keeper.join().unwrap();
-        closer.join().unwrap();
+        join(keeper);
+        join(closer);
         assert_eq!(line.claim(|| 3), None);
     });
 }
 
 #[test]
 fn a_renewal_is_used_only_up_to_its_limit() {
-    model(|| {
+    bounded(3, || {
         let line = Arc::new(Line::new());
         line.open(slot(1), slot(2));
-        let keeper = thread::spawn({
-            let line = Arc::clone(&line);
-            move || line.extend(slot(3))
-        });
-        let caller = thread::spawn({
-            let line = Arc::clone(&line);
-            move || line.claim(|| 2)
-        });
+        let keeper = fork(&line, |line| line.extend(slot(3)));
+        let caller = fork(&line, |line| line.claim(|| 2));
         assert_eq!(line.claim(|| 3), None, "past both limits");
-        let claimed = caller.join().unwrap();
+        let claimed = join(caller);
         assert!(claimed.is_none_or(|claimed| claimed == slot(2)));
-        keeper.join().unwrap();
+        join(keeper);
         assert!(line.claim(|| 2).is_some());
     });
 }
@@ -63,20 +45,17 @@ fn a_renewal_is_used_only_up_to_its_limit() {
 /// A window is lost and another one opened further on, while a caller claims with a clock in the gap between them.
 #[test]
 fn the_gap_between_two_windows_is_never_claimed() {
-    model(|| {
+    bounded(3, || {
         let line = Arc::new(Line::new());
         line.open(slot(1), slot(3));
-        let keeper = thread::spawn({
-            let line = Arc::clone(&line);
-            move || {
-                line.close();
-                line.open(slot(6), slot(9));
-            }
+        let keeper = fork(&line, |line| {
+            line.close();
+            line.open(slot(6), slot(9));
         });
         // The clock stands in the gap: tick 4 is another holder's.
         let in_gap = line.claim(|| 4);
         assert_eq!(in_gap, None, "claimed in another holder's window");
-        keeper.join().unwrap();
+        join(keeper);
         assert_eq!(line.claim(|| 6), Some(slot(6)));
     });
 }
@@ -84,30 +63,24 @@ fn the_gap_between_two_windows_is_never_claimed() {
 /// Two holders of one node, one after the other, on two machines: each has a timeline of its own, and all they share is
 /// the store's `until` and the passing of time.
 fn handover(claim: impl Fn(&Line, u64, &AtomicU64) -> Option<u64> + Send + Sync + Copy + 'static) {
-    model(move || {
+    bounded(3, move || {
         let time = Arc::new(AtomicU64::new(1));
         // The old holder has the window 0..2.
         let stored = Arc::new(AtomicU64::new(2));
-        let old = thread::spawn({
-            let time = Arc::clone(&time);
-            move || {
-                let line = Line::new();
-                line.open(slot(0), slot(2));
-                [claim(&line, 2, &time), claim(&line, 2, &time)]
-            }
+        let old = fork(&time, move |time| {
+            let line = Line::new();
+            line.open(slot(0), slot(2));
+            [claim(&line, 2, time), claim(&line, 2, time)]
         });
-        let ticker = thread::spawn({
-            let time = Arc::clone(&time);
-            move || time.store(2, SeqCst)
-        });
+        let ticker = fork(&time, |time| time.store(2, SeqCst));
         // The successor is told that the old one is gone, rightly or not. Its clock is not the old one's.
         let floor = stored.load(Relaxed);
         stored.store(floor + 2, Relaxed);
         let successor = Line::new();
         successor.open(slot(floor), slot(floor + 2));
         let new = successor.claim(|| 2);
-        ticker.join().unwrap();
-        for id in old.join().unwrap().into_iter().flatten() {
+        join(ticker);
+        for id in join(old).into_iter().flatten() {
             assert_ne!(Some(id), new, "duplicate");
         }
     });

@@ -1,3 +1,4 @@
+use core::iter;
 use core::time::Duration;
 use std::mem;
 use std::sync::Arc;
@@ -45,7 +46,6 @@ pub struct LeasedGenerator<C: Clock + Clone = SystemClock> {
     lease: Arc<Lease<C>>,
     /// `None` only while it is released.
     keeper: Option<Keeper>,
-    max_wait: Duration,
     /// The process that built it (see `fork::generation`).
     generation: u64,
 }
@@ -177,13 +177,13 @@ impl<C: Clock + Clone + 'static> LeasedGeneratorBuilder<C> {
     /// # Errors
     ///
     /// Those of [`LeaseStore::acquire`]; [`LeaseError::ClockBehind`] if the first ID would be further away than
-    /// `max_wait`; [`LeaseError::Generator`] with [`Error::NodeInUse`] if this process uses the node without a lease,
-    /// and with the errors of [`GeneratorBuilder::build`](crate::GeneratorBuilder::build). The node is then given back.
+    /// `max_wait`; [`LeaseError::Generator`] with [`Error::NodeInUse`] if this process uses each of the nodes it is
+    /// given in another way, and with the errors of [`GeneratorBuilder::build`](crate::GeneratorBuilder::build). The node is then given back.
     pub fn build(self) -> Result<LeasedGenerator<C>, LeaseError> {
         let LeasedGeneratorBuilder { store, generator, clock, max_wait, window, on_lost, label } = self;
         let lease = Arc::new(Lease::new(store, generator.leased(), clock, window, max_wait, on_lost));
         let keeper = Keeper::start(&lease, label)?;
-        Ok(LeasedGenerator { lease, keeper: Some(keeper), max_wait, generation: fork::generation() })
+        Ok(LeasedGenerator { lease, keeper: Some(keeper), generation: fork::generation() })
     }
 }
 
@@ -243,10 +243,12 @@ impl<C: Clock + Clone> LeasedGenerator<C> {
 
     /// Issues IDs as numbered [`Record`]s, as [`Generator::records`] does.
     pub fn records(&self) -> impl Iterator<Item = Result<Record, Error>> + '_ {
-        (1..).scan(0, |failed, turn: u64| {
-            let record = self.next_id().map(|id| id.record(self.epoch(), turn - *failed));
-            *failed += u64::from(record.is_err());
-            Some(record)
+        let mut issued = 0;
+        iter::repeat_with(move || {
+            self.next_id().map(|id| {
+                issued += 1;
+                id.record(self.epoch(), issued)
+            })
         })
     }
 
@@ -316,7 +318,7 @@ impl<C: Clock + Clone> LeasedGenerator<C> {
         let mut nudged = false;
         while let Error::PastLease { end, .. } = error {
             // A store that fails or hangs is not waited for, nor a window that no renewal can give.
-            if !self.lease.renewing() || !self.lease.can_reach(end) || start.elapsed() >= self.max_wait {
+            if !self.lease.renewing() || !self.lease.can_reach(end) || start.elapsed() >= self.lease.max_wait() {
                 break;
             }
             if !nudged {

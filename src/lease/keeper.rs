@@ -1,7 +1,6 @@
 //! The thread that keeps a lease: it alone talks to the store, and it alone moves the window.
 
 use core::fmt;
-use core::iter;
 use core::time::Duration;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,6 +36,9 @@ pub(super) struct Lease<C> {
 }
 
 const FAILING: u64 = 1;
+
+/// How many nodes that this process cannot use are passed over before that is the answer.
+const ATTEMPTS: u32 = 9;
 
 impl<C: Clock + Clone> Lease<C> {
     pub(super) fn new(
@@ -93,6 +95,10 @@ impl<C: Clock + Clone> Lease<C> {
     /// Whether a window can ever reach a time, in Unix milliseconds, from where the clock is.
     pub(super) fn can_reach(&self, end: u64) -> bool {
         end < self.clock.unix_millis().saturating_add(self.window)
+    }
+
+    pub(super) fn max_wait(&self) -> Duration {
+        self.max_wait
     }
 
     pub(super) fn last_error(&self) -> Option<Arc<LeaseError>> {
@@ -197,11 +203,14 @@ pub(super) struct Keeper {
 impl Keeper {
     /// Acquires the lease, and starts the thread.
     pub(super) fn start<C: Clock + Clone + 'static>(lease: &Arc<Lease<C>>, label: String) -> Result<Self, LeaseError> {
-        // A node that this process cannot use is no reason to give up while there are others.
-        let attempts = iter::repeat_with(|| lease.acquire(&label)).take(8);
-        let mut grants =
-            attempts.skip_while(|attempt| matches!(attempt, Err(LeaseError::Generator(Error::NodeInUse { .. }))));
-        let grant = grants.next().unwrap_or_else(|| lease.acquire(&label))?;
+        let mut attempts = 1;
+        let grant = loop {
+            match lease.acquire(&label) {
+                // A node that this process cannot use is no reason to give up while there are others.
+                Err(LeaseError::Generator(Error::NodeInUse { .. })) if attempts < ATTEMPTS => attempts += 1,
+                answer => break answer?,
+            }
+        };
         let (nudge, nudged) = mpsc::sync_channel(1);
         let keep = {
             let (lease, grant) = (Arc::clone(lease), grant.clone());
