@@ -1,7 +1,7 @@
 use core::fmt;
 use core::time::Duration;
 
-use crate::layout::{MAX_PID, MAX_SEED, MAX_SEQUENCE, MAX_TICK, PID_BITS};
+use crate::layout::{MAX_PID, MAX_SEED, MAX_SEQUENCE, MAX_TICK, PID_BITS, SEQUENCE_BITS};
 
 /// Why an ID, a generator or a value could not be made: one enum for the whole crate.
 ///
@@ -36,6 +36,23 @@ pub enum Error {
     BitsOutOfRange {
         /// The number of bits that was given.
         bits: u32,
+    },
+    /// More bits than [`spread_sequence`](crate::GeneratorBuilder::spread_sequence) can spread a millisecond's start over.
+    SpreadOutOfRange {
+        /// The number of bits that was given.
+        bits: u32,
+    },
+    /// A lead over the clock that is longer than a generator may have.
+    LeadOutOfRange {
+        /// The lead that was given.
+        max_lead: Duration,
+        /// The longest one.
+        limit: Duration,
+    },
+    /// A lead over the clock without a lease, so that a restart would repeat IDs.
+    LeadUnprotected {
+        /// The lead that was given.
+        max_lead: Duration,
     },
     /// The clock, or an instant that was given, lies before the epoch, so its tick would be negative.
     EpochInFuture {
@@ -166,6 +183,17 @@ impl fmt::Display for Error {
             Error::BitsOutOfRange { bits } => {
                 write!(f, "cannot draw a seed of {bits} bits: use 1 to 64 (a pid or a seed has 5)")
             }
+            Error::SpreadOutOfRange { bits } => {
+                write!(f, "cannot spread the sequence over {bits} bits: use 0 to {}", SEQUENCE_BITS - 1)
+            }
+            Error::LeadOutOfRange { max_lead, limit } => {
+                write!(f, "a max_lead of {max_lead:?} is too long: use at most {limit:?}")
+            }
+            Error::LeadUnprotected { max_lead } => write!(
+                f,
+                "with a max_lead of {max_lead:?} a restart would repeat the IDs issued ahead of the clock: hold the node \
+                 under a lease, or acknowledge it with allow_repeats_after_restart"
+            ),
             Error::EpochInFuture { epoch, now } => write!(
                 f,
                 "the epoch {epoch} lies {} ms after the time {now} (both Unix milliseconds): use an epoch in the \

@@ -1,9 +1,9 @@
 //! The timeline alone, for the loom models of what cannot be reached without a lease store.
 
 use crate::sync::Counter;
-use crate::timeline::Timeline;
+use crate::timeline::{Spread, Timeline};
 
-/// A closed timeline, in slots.
+/// A closed timeline: windows in ticks, claims in slots.
 #[derive(Debug)]
 pub struct Line(Timeline);
 
@@ -28,6 +28,9 @@ impl Line {
     }
 
     pub fn claim(&self, tick: impl FnOnce() -> u64) -> Option<u64> {
-        self.0.claim(1, &Counter::default(), tick)
+        self.0
+            .claim(false, tick)
+            .or_else(|tick| self.0.claim_run(1, tick, Spread::default(), &Counter::default()).ok_or(tick))
+            .ok()
     }
 }

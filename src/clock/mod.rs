@@ -39,6 +39,15 @@ pub trait Clock: Send + Sync {
         Duration::from_millis(self.unix_millis())
     }
 
+    /// Whether [`unix_millis`](Self::unix_millis) may be out of date, as that of a clock which remembers: `false` by
+    /// default.
+    ///
+    /// A generator then asks [`unix_time`](Self::unix_time) instead at the begin of a millisecond, at each 64th ID in it,
+    /// and for every run.
+    fn may_be_late(&self) -> bool {
+        false
+    }
+
     /// Whether the clock tells this machine's time, as all clocks in production do.
     ///
     /// All generators of a process that have such clocks and one (epoch, node) share one timeline, so that they
