@@ -28,9 +28,9 @@ impl Line {
     }
 
     pub fn claim(&self, tick: impl FnOnce() -> u64) -> Option<u64> {
-        self.0
-            .claim(false, tick)
-            .or_else(|tick| self.0.claim_run(1, tick, Spread::default(), &Counter::default()).ok_or(tick))
-            .ok()
+        self.0.claim(false, tick).map_or_else(
+            |missed| self.0.claim_missed(missed, missed.tick, Spread::default(), &Counter::default()),
+            Some,
+        )
     }
 }
