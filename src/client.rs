@@ -105,6 +105,13 @@ impl<C: Clock + Clone> PyflakeClientBuilder<C> {
         self
     }
 
+    /// Spreads the first sequence of a millisecond over `2^bits` values, as
+    /// [`GeneratorBuilder::spread_sequence`](crate::GeneratorBuilder::spread_sequence).
+    pub fn spread_sequence(mut self, bits: u32) -> Self {
+        self.generator = self.generator.spread_sequence(bits);
+        self
+    }
+
     /// Sets which IDs are remembered; all of them by default.
     pub fn cache(mut self, policy: CachePolicy) -> Self {
         self.cache = policy;
