@@ -170,7 +170,9 @@ impl<C: Clock + Clone> PyflakeClient<C> {
     /// [`Error::NoGenerator`] without a generator, otherwise as [`Generator::next_id`].
     #[inline]
     pub fn generate(&self) -> Result<Snowflake, Error> {
-        let id = self.generator.get().ok_or(Error::NoGenerator)?.next_id()?;
+        // Not `ok_or`, which makes an error each time and drops it.
+        let Some(generator) = self.generator.get() else { return Err(Error::NoGenerator) };
+        let id = generator.next_id()?;
         // Relaxed: it counts, and the number is this thread's alone.
         let idx = self.generated.fetch_add(1, Ordering::Relaxed) + 1;
         self.cache.put(idx, id);
