@@ -168,7 +168,9 @@ impl<C: Clock> ShardedGenerator<C> {
     /// [`Error::WaitTooLong`] at once if that many IDs take longer than `max_wait`, otherwise as [`Generator::next_id`].
     /// The slice may then be filled in part, with IDs that are issued to nobody else.
     pub fn fill(&self, ids: &mut [Snowflake]) -> Result<(), Error> {
-        let wait = Duration::from_millis(ids.len() as u64 / (IDS_PER_TICK * self.shards.len() as u64));
+        // The first millisecond needs no wait.
+        let capacity = IDS_PER_TICK * self.shards.len() as u64;
+        let wait = Duration::from_millis((ids.len() as u64).saturating_sub(1) / capacity);
         if wait > self.max_wait {
             return Err(Error::WaitTooLong { wait, max_wait: self.max_wait });
         }

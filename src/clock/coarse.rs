@@ -135,3 +135,6 @@ impl CoarseClock {
         self.clock.unix_millis()
     }
 }
+
+#[cfg(test)]
+mod tests;

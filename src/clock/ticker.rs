@@ -62,13 +62,14 @@ impl Ticker {
 
     /// One user less.
     pub(crate) fn leave(&self) {
-        // Relaxed: the count alone decides.
-        self.users.fetch_sub(1, Ordering::Relaxed);
+        // Release: with the Acquire in `tick`, what this user has pushed is wiped.
+        self.users.fetch_sub(1, Ordering::Release);
     }
 
     /// Called by the thread again and again: writes the time down, or answers that the thread must stop.
     pub(crate) fn tick(&self, now: u64) -> bool {
-        if self.users.load(Ordering::Relaxed) == RUNNING {
+        // Acquire: with the Release in `leave`.
+        if self.users.load(Ordering::Acquire) == RUNNING {
             // Wiped before the thread stops, as a time that nobody moves must not be believed.
             self.now.store(0, Ordering::Relaxed);
             // Release: with `enter`. It fails if there is a user again, who was told that a thread runs.
