@@ -12,6 +12,7 @@ mod peers;
 mod report;
 mod sections;
 mod subject;
+mod targets;
 
 use std::path::Path;
 use std::{env, fs};

@@ -31,7 +31,7 @@ impl Samples {
     }
 
     fn paired(&self, other: &Samples, pair: impl Fn(f64, f64) -> f64) -> f64 {
-        Samples(self.0.iter().zip(&other.0).map(|(&a, &b)| pair(a, b)).collect()).median()
+        self.0.iter().zip(&other.0).map(|(&a, &b)| pair(a, b)).collect::<Samples>().median()
     }
 }
 
@@ -46,6 +46,12 @@ pub(crate) fn in_turns(subjects: usize, rounds: usize, mut measure: impl FnMut(u
         }
     }
     samples
+}
+
+impl FromIterator<f64> for Samples {
+    fn from_iter<I: IntoIterator<Item = f64>>(values: I) -> Self {
+        Samples(values.into_iter().collect())
+    }
 }
 
 fn unix_time() -> Duration {

@@ -85,7 +85,8 @@ pub(crate) fn sharded() -> Arc<ShardedGenerator> {
 }
 
 fn ferroid() -> Subject {
-    let generator = AtomicSnowflakeGenerator::<SnowflakeTwitterId, _>::new(1, MonotonicClock::<1>::with_epoch(TWITTER_EPOCH));
+    let generator =
+        AtomicSnowflakeGenerator::<SnowflakeTwitterId, _>::new(1, MonotonicClock::<1>::with_epoch(TWITTER_EPOCH));
     // Of the three answers to a full millisecond in its README, the one that its examples use.
     Subject::new(FERROID, move || _ = black_box(generator.next_id(|_| thread::yield_now()))).time(Time::Late)
 }
