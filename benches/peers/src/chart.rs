@@ -9,7 +9,7 @@ use crate::sections::{Results, Row};
 use crate::subject::Time;
 
 const WIDTH: f64 = 860.0;
-const LABELS: f64 = 320.0;
+const LABELS: f64 = 340.0;
 const BARS: f64 = 300.0;
 const LINE: f64 = 26.0;
 const STYLE: &str = "text{font:13px system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;fill:#1f2328}\
@@ -43,10 +43,10 @@ fn draw(out: &mut String, results: &Results) -> Result<f64, fmt::Error> {
         bar(out, y, row, longest, 1)?;
     }
     y += 38.0;
-    text(out, y, "head", "4096 at a call (bars ten times as long)")?;
+    text(out, y, "head", "4096 at a call (bars thirty times as long)")?;
     for row in sorted(&results.batches) {
         y += LINE;
-        bar(out, y, row, longest / 10.0, 3)?;
+        bar(out, y, row, longest / 30.0, 3)?;
     }
     y += 36.0;
     text(out, y, "small", &format!("{}, {}, {}", machine::cpu(), machine::rustc(), machine::date()))?;

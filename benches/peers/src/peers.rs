@@ -148,13 +148,13 @@ fn rs_snowflake() -> [Subject; 2] {
         Arc::new(move || _ = black_box(shared.lock().expect("no panic inside").real_time_generate()));
     [
         Subject { sharing: Sharing::Mutex, shared: Some(shared), ..real },
-        Subject { sharing: Sharing::Mutex, capacity: None, ..lazy.time(Time::Invented) },
+        Subject { sharing: Sharing::Mutex, ..lazy.time(Time::Invented) },
     ]
 }
 
 fn uuid() -> Subject {
     let subject = Subject::new("uuid `now_v7` (128 bits)", || _ = black_box(uuid::Uuid::now_v7()));
-    Subject { sharing: Sharing::LockInside, capacity: None, ..subject }
+    Subject { sharing: Sharing::LockInside, ..subject }
 }
 
 /// A batch of `BATCH` IDs at a call.

@@ -81,7 +81,7 @@ fn saturated(out: &mut String, results: &Results) -> std::fmt::Result {
          that of `CoarseClock` in all rows), and the slowest thread's IDs over the fastest's. A share above 1 means IDs of \
          a time that has not come (snowid), or no bound (uuid: the figure is its rate over the same 4096).\n"
     )?;
-    writeln!(out, "| | share: {} | cores: {} | fairness: 2, 8 |\n|---|---|---|---|", "1, 2, 8 threads", "1, 2, 8")?;
+    writeln!(out, "| | share: 1 · 2 · 8 threads | cores: 1 · 2 · 8 | fairness: 2 · 8 |\n|---|---|---|---|")?;
     for row in &results.saturated {
         let [one, two, eight] = &row.result;
         let share = row.result.each_ref().map(|run| format!("{:.3}", run.rate() / 4_096_000.0)).join(" · ");
@@ -97,7 +97,7 @@ fn contention(out: &mut String, results: &Results) -> std::fmt::Result {
     writeln!(
         out,
         "Together they issue 2048 IDs at the beginning of each millisecond. Each call is timed with two reads of the \
-         counter, whose cost, the first row, is in all figures. Where threads outnumber cores, a thread that loses its \
+         counter, whose cost, the first row, is in all figures (the counter of this kind of processor may move in steps: 10 ns are one). A call that loses its compare-and-swap again and again is in the tail; where threads outnumber cores, a thread that loses its \
          core in a call is in the tail, for all alike.\n"
     )?;
     writeln!(

@@ -35,14 +35,13 @@ pub(crate) struct Row<T> {
     pub(crate) name: &'static str,
     pub(crate) time: Time,
     pub(crate) sharing: Sharing,
-    pub(crate) capacity: Option<u64>,
     pub(crate) result: T,
 }
 
 impl<T> Row<T> {
     fn new(subject: &Subject, result: T) -> Self {
-        let &Subject { name, time, sharing, capacity, .. } = subject;
-        Row { name, time, sharing, capacity, result }
+        let &Subject { name, time, sharing, .. } = subject;
+        Row { name, time, sharing, result }
     }
 }
 
@@ -84,13 +83,8 @@ fn batches(rounds: usize) -> Vec<Row<Samples>> {
         let fill = std::cell::RefCell::new(&mut batches[turn].fill);
         measure::fresh_nanos(|| fill.borrow_mut()(), || fill.borrow_mut()()) / to_f64(BATCH as u64)
     });
-    let row = |batch: &peers::Batch, result| Row {
-        name: batch.name,
-        time: Time::True,
-        sharing: Sharing::LockFree,
-        capacity: Some(BATCH as u64),
-        result,
-    };
+    let row =
+        |batch: &peers::Batch, result| Row { name: batch.name, time: Time::True, sharing: Sharing::LockFree, result };
     batches.iter().zip(samples).map(|(batch, samples)| row(batch, samples)).collect()
 }
 

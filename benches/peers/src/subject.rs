@@ -71,8 +71,6 @@ pub(crate) struct Subject {
     pub(crate) name: &'static str,
     pub(crate) time: Time,
     pub(crate) sharing: Sharing,
-    /// IDs a millisecond, if there is a bound.
-    pub(crate) capacity: Option<u64>,
     /// Calls `n` times on one thread.
     pub(crate) single: Box<dyn FnMut(u64)>,
     /// The same for several threads; none where that says nothing.
@@ -80,7 +78,7 @@ pub(crate) struct Subject {
 }
 
 impl Subject {
-    /// A call on a generator that threads share without a lock, on a true clock, with 4096 IDs a millisecond.
+    /// A call on a generator that threads share without a lock, on a true clock.
     pub(crate) fn new(name: &'static str, call: impl Fn() + Send + Sync + 'static) -> Self {
         let shared = Arc::new(call);
         let single = Arc::clone(&shared);
@@ -88,7 +86,6 @@ impl Subject {
             name,
             time: Time::True,
             sharing: Sharing::LockFree,
-            capacity: Some(4096),
             single: Box::new(move |n| single.run(n)),
             shared: Some(shared),
         }
