@@ -44,9 +44,12 @@ fn all(results: &Results) -> Vec<(String, f64, Aim)> {
         ("`fill(4096)` over `next_ids_into`".into(), fill.ratio(row(&results.batches, NEXT_IDS_INTO)), AtMost(0.35)),
     ];
     for run in row(&results.saturated, NEXT_ID) {
-        let threads = run.ids.len();
-        aims.push((format!("saturated, {threads} threads: share"), run.rate() / 4_096_000.0, AtLeast(0.99)));
-        aims.push((format!("saturated, {threads} threads: cores"), run.cores, AtMost(0.5)));
+        let threads = match run.ids.len() {
+            1 => "1 thread".into(),
+            threads => format!("{threads} threads"),
+        };
+        aims.push((format!("saturated, {threads}: share"), run.rate() / 4_096_000.0, AtLeast(0.99)));
+        aims.push((format!("saturated, {threads}: cores"), run.cores, AtMost(0.5)));
     }
     let [_, fill2, _, single2] = results.sharded.each_ref().map(|rate| rate.median() / 1e6);
     let [one, two] = row(&results.together, CLIENT);
