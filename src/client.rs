@@ -34,9 +34,23 @@ use crate::wait::Wait;
 #[derive(Debug)]
 pub struct PyflakeClient<C = SystemClock> {
     generator: Switch<C>,
-    generated: AtomicU64,
+    numbers: Numbers,
     cache: Cache,
 }
+
+/// Where the client counts its IDs.
+///
+/// The best place is the line of the word that IDs are claimed from, so the timeline of the first generator lends its
+/// number, for the client's life. Where another client has that one, the client counts by itself.
+#[derive(Debug)]
+struct Numbers {
+    /// The bits of the node whose timeline lends its number, or OWN; UNSETTLED before the first generator.
+    place: AtomicU64,
+    own: AtomicU64,
+}
+
+const UNSETTLED: u64 = u64::MAX;
+const OWN: u64 = u64::MAX - 1;
 
 /// Sets up a [`PyflakeClient`] other than the default one; made by [`PyflakeClient::builder`].
 #[derive(Clone, Debug)]
@@ -123,7 +137,7 @@ impl<C: Clock + Clone> PyflakeClientBuilder<C> {
     pub fn build(self) -> PyflakeClient<C> {
         PyflakeClient {
             generator: Switch::new(self.generator),
-            generated: AtomicU64::new(0),
+            numbers: Numbers { place: AtomicU64::new(UNSETTLED), own: AtomicU64::new(0) },
             cache: Cache::new(self.cache),
         }
     }
@@ -138,7 +152,9 @@ impl<C: Clock + Clone> PyflakeClient<C> {
     /// a value above 31; otherwise as [`GeneratorBuilder::build`](crate::GeneratorBuilder::build). The client is then
     /// as it was.
     pub fn create_generator(&self, pid: u64, seed: u64) -> Result<(), Error> {
-        self.generator.set_first(Node::new(pid, seed)?)
+        let node = Node::new(pid, seed)?;
+        self.settle(self.generator.generator(node)?);
+        self.generator.set_first(node)
     }
 
     /// Destroys the generator, and says whether there was one.
@@ -158,7 +174,9 @@ impl<C: Clock + Clone> PyflakeClient<C> {
     /// As [`create_generator`](Self::create_generator), but an existing generator is none. The client is then as it
     /// was.
     pub fn renew_generator(&self, pid: u64, seed: u64) -> Result<(), Error> {
-        self.generator.set(Node::new(pid, seed)?)
+        let node = Node::new(pid, seed)?;
+        self.settle(self.generator.generator(node)?);
+        self.generator.set(node)
     }
 
     /// Generates an ID, numbers it and remembers it as the cache policy says.
@@ -173,8 +191,11 @@ impl<C: Clock + Clone> PyflakeClient<C> {
         // Not `ok_or`, which makes an error each time and drops it.
         let Some(generator) = self.generator.get() else { return Err(Error::NoGenerator) };
         let id = generator.next_id()?;
+        // Relaxed: it was settled before the generator was named, which `get` has acquired.
+        let here = self.numbers.place.load(Ordering::Relaxed) == generator.node_bits();
+        let number = if here { generator.timeline().number() } else { self.number() };
         // Relaxed: it counts, and the number is this thread's alone.
-        let idx = self.generated.fetch_add(1, Ordering::Relaxed) + 1;
+        let idx = number.fetch_add(1, Ordering::Relaxed) + 1;
         self.cache.put(idx, id);
         Ok(id)
     }
@@ -226,6 +247,46 @@ impl<C: Clock + Clone> PyflakeClient<C> {
 
     fn generated(&self) -> u64 {
         // Relaxed: a count; what the cache has of it is the cache's to say.
-        self.generated.load(Ordering::Relaxed)
+        self.number().load(Ordering::Relaxed)
+    }
+
+    /// Decides where the IDs are counted, when there is a first generator and before anyone can use it.
+    fn settle(&self, first: &Generator<C>) {
+        // Relaxed: the swap below decides.
+        if self.numbers.place.load(Ordering::Relaxed) != UNSETTLED {
+            return;
+        }
+        let borrowed = first.timeline().borrow_number();
+        let place = if borrowed { first.node_bits() } else { OWN };
+        // Release: with `lender`, who reads the place finds the generator there. That no caller finds it unsettled needs
+        // none: whoever names a generator has seen this swap, and hands that on by naming it.
+        let settled = self.numbers.place.compare_exchange(UNSETTLED, place, Ordering::Release, Ordering::Relaxed);
+        if settled.is_err() && borrowed {
+            first.timeline().return_number();
+        }
+    }
+}
+
+impl<C> PyflakeClient<C> {
+    /// The number of the last ID, wherever it is.
+    fn number(&self) -> &AtomicU64 {
+        self.lender().map_or(&self.numbers.own, |lender| lender.timeline().number())
+    }
+
+    /// The generator whose timeline lends its number.
+    fn lender(&self) -> Option<&Generator<C>> {
+        // Acquire: as in `settle`.
+        match self.numbers.place.load(Ordering::Acquire) {
+            UNSETTLED | OWN => None,
+            node_bits => self.generator.built(Node::of(node_bits)),
+        }
+    }
+}
+
+impl<C> Drop for PyflakeClient<C> {
+    fn drop(&mut self) {
+        if let Some(lender) = self.lender() {
+            lender.timeline().return_number();
+        }
     }
 }

@@ -92,6 +92,20 @@ impl Generator {
     }
 }
 
+impl<C> Generator<C> {
+    /// The timeline it issues from.
+    #[inline]
+    pub(crate) fn timeline(&self) -> &Timeline {
+        &self.timeline
+    }
+
+    /// The node's bits in their place inside an ID.
+    #[inline]
+    pub(crate) fn node_bits(&self) -> u64 {
+        self.node_bits
+    }
+}
+
 impl<C: Clock> Generator<C> {
     /// Issues the next ID.
     ///

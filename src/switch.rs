@@ -24,6 +24,13 @@ pub(crate) struct Switch<C> {
 const SPECIFIED: u32 = 1 << 16;
 const PRESENT: u32 = 1 << 17;
 
+impl<C> Switch<C> {
+    /// The generator of a node, if it was built.
+    pub(crate) fn built(&self, node: Node) -> Option<&Generator<C>> {
+        self.generators.get(usize::from(node.index()))?.get()
+    }
+}
+
 impl<C: Clock + Clone> Switch<C> {
     /// A switch without a current generator; the node of the builder does not matter.
     pub(crate) fn new(builder: GeneratorBuilder<C>) -> Self {
@@ -43,7 +50,7 @@ impl<C: Clock + Clone> Switch<C> {
         if current & PRESENT == 0 {
             return None;
         }
-        self.generators.get(usize::from(node_of(current).index()))?.get()
+        self.built(node_of(current))
     }
 
     /// The current node, or the last one, and whether it is current.

@@ -334,3 +334,63 @@ fn numbers_go_on_after_the_cache_is_cleared() {
         }
     }
 }
+
+/// A timeline lends its number to one client at a time; the others count by themselves, and nobody sees a difference.
+#[test]
+fn clients_on_one_node_count_apart() {
+    let node = (3, 30);
+    let client = || {
+        let client = PyflakeClient::new(EPOCH);
+        client.create_generator(node.0, node.1).unwrap();
+        client
+    };
+    let (first, second) = (client(), client());
+    let mut ids: Vec<_> = (0..1000).map(|_| first.generate().unwrap()).collect();
+    ids.extend((0..10).map(|_| second.generate().unwrap()));
+    assert_eq!((first.info().generated, second.info().generated), (1000, 10));
+    // What the first one gives back, the third one gets, from 1.
+    drop(first);
+    let third = client();
+    thread::scope(|scope| {
+        let threads: Vec<_> = [&second, &third, &second, &third]
+            .map(|client| scope.spawn(|| (0..50_000).map(|_| client.generate().unwrap()).collect::<Vec<_>>()))
+            .into_iter()
+            .collect();
+        for thread in threads {
+            ids.extend(thread.join().unwrap());
+        }
+    });
+    assert_eq!((second.info().generated, third.info().generated), (100_010, 100_000));
+    assert!((1..=100_000).all(|idx| third.cached(idx).is_some_and(|record| record.idx == idx)));
+    // Elsewhere the numbers go on.
+    third.renew_generator(node.0, 31).unwrap();
+    ids.push(third.generate().unwrap());
+    third.renew_generator(node.0, node.1).unwrap();
+    ids.push(third.generate().unwrap());
+    assert_eq!(third.info().generated, 100_002);
+    assert_eq!(third.cached(100_001).map(|record| record.seed), Some(31));
+    assert_eq!(check_distinct(&mut ids), Ok(()));
+}
+
+/// Threads that all create the first generator, each on another node: one wins, and the numbers are the client's alone.
+#[test]
+fn the_first_generators_of_a_client_race() {
+    for turn in 0..200 {
+        let client = PyflakeClient::builder(EPOCH).clock(ManualClock::new(NOW)).build();
+        thread::scope(|scope| {
+            for pid in 0..4 {
+                let client = &client;
+                scope.spawn(move || {
+                    if turn % 2 == 0 {
+                        client.renew_generator(pid, 1).unwrap();
+                    } else {
+                        let _ = client.create_generator(pid, 1);
+                    }
+                    (0..50).for_each(|_| drop(client.generate().unwrap()));
+                });
+            }
+        });
+        assert_eq!(client.info().generated, 200);
+        assert!((1..=200).all(|idx| client.cached(idx).is_some()));
+    }
+}
