@@ -23,7 +23,7 @@ pub use builder::GeneratorBuilder;
 /// Issues IDs for one node: unique, and increasing for each thread that calls it.
 ///
 /// Every method takes `&self`, so threads share one generator by reference, in an [`Arc`], or as a `static` behind a
-/// `OnceLock` or `LazyLock`. There is no lock in it: an ID is one clock read and one compare-and-swap.
+/// `OnceLock` or `LazyLock`. There is no lock in it: an ID is one clock read and one atomic addition.
 ///
 /// All generators of a process for one epoch and node issue from one timeline, so building a second one, dropping one
 /// and building it again, or going back to an earlier node repeats nothing. (A generator on a made-up clock such as
@@ -97,6 +97,11 @@ impl<C> Generator<C> {
     #[inline]
     pub(crate) fn timeline(&self) -> &Timeline {
         &self.timeline
+    }
+
+    /// How far its IDs may be ahead of the clock.
+    pub(crate) fn max_lead(&self) -> Duration {
+        self.max_lead
     }
 
     /// The node's bits in their place inside an ID.
@@ -295,6 +300,8 @@ impl<C: Clock> Generator<C> {
         // SeqCst, with the fence in `build`: either the other generator is counted here, or it finds the end above.
         fence(Ordering::SeqCst);
         let alone = Arc::strong_count(&self.timeline) <= 1 + usize::from(self.clock.tells_machine_time());
+        // Acquire, with the Release of a dropped `Arc`: who is not counted any more has claimed before this.
+        fence(Ordering::Acquire);
         let free = self.timeline.free();
         self.timeline.abandon();
         alone.then(|| self.epoch.unix_millis(layout::tick_of_slot(layout::end_of_begun_tick(free))))

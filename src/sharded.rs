@@ -18,14 +18,15 @@ use crate::stats::Stats;
 ///
 /// Each seed is a shard, a [`Generator`] with a timeline on a cache line of its own. A thread issues from one shard, its
 /// home, as long as that has IDs left in the millisecond; then it makes another its home, and waits only when all are
-/// used up. With 32 shards that is after 131,072 IDs a millisecond.
+/// used up. With 32 shards that is after 131,072 IDs a millisecond
+/// (fewer after a pause with [`spread_sequence`](GeneratorBuilder::spread_sequence)).
 ///
 /// # Order
 ///
 /// - IDs are **unique**, as always, also among shards.
 /// - The IDs of one **shard** (those with one seed) increase, whichever threads they go to.
 /// - All IDs together are sorted by **millisecond**: a call that begins after another has returned does not get an ID of
-///   an earlier millisecond, if the clock does not show the one an earlier time. Within a millisecond they are in no
+///   an earlier millisecond, if the clock does not show it an earlier time. Within a millisecond they are in no
 ///   order, not even a thread's own, as the thread may move. (Sorted to within `k` places, in other words, where `k` is
 ///   4096 times the number of shards.)
 ///
@@ -53,9 +54,17 @@ pub struct ShardedGenerator<C = SystemClock> {
 }
 
 thread_local! {
-    /// The index of the thread's home, of any sharded generator: where to begin, and no more than that.
-    static HOME: Cell<usize> = const { Cell::new(usize::MAX) };
+    /// The index of the shard the thread used last, of any sharded generator: where to begin, and no more than that.
+    static HOME: Cell<usize> = const { Cell::new(NOWHERE) };
+    /// The thread's number, so that threads which move at once do not move together.
+    static NUMBER: usize = {
+        static THREADS: AtomicUsize = AtomicUsize::new(0);
+        // Relaxed: any number will do, and different ones for different threads are better.
+        THREADS.fetch_add(1, Ordering::Relaxed)
+    };
 }
+
+const NOWHERE: usize = usize::MAX;
 
 impl ShardedGenerator {
     /// Makes a sharded generator on the [`SystemClock`] from a pid and a range of seeds, 0 to 31 each, with the waits of
@@ -83,8 +92,8 @@ impl<C: Clock + Clone> GeneratorBuilder<C> {
     ///
     /// # Errors
     ///
-    /// [`Error::NoSeeds`] for an empty range, [`Error::SeedOutOfRange`] for one that goes past 31, otherwise as
-    /// [`build`](Self::build).
+    /// [`Error::NoSeeds`] for an empty range, [`Error::SeedOutOfRange`] for one that goes past 31,
+    /// [`Error::LeadOutOfRange`] with any [`max_lead`](Self::max_lead), otherwise as [`build`](Self::build).
     pub fn build_sharded(self, seeds: RangeInclusive<u64>) -> Result<ShardedGenerator<C>, Error> {
         let (first, last) = (*seeds.start(), *seeds.end());
         if first > last {
@@ -92,6 +101,10 @@ impl<C: Clock + Clone> GeneratorBuilder<C> {
         }
         if last > u64::from(MAX_SEED) {
             return Err(Error::SeedOutOfRange { seed: last });
+        }
+        if !self.longest_lead().is_zero() {
+            // IDs of one shard that are ahead of another's would undo the order by millisecond.
+            return Err(Error::LeadOutOfRange { max_lead: self.longest_lead(), limit: Duration::ZERO });
         }
         let pid = u64::from(self.pid());
         let shards: Result<_, _> = seeds.map(|seed| self.clone().node(Node::new(pid, seed)?).build()).collect();
@@ -225,28 +238,29 @@ impl<C: Clock> ShardedGenerator<C> {
         }
     }
 
-    /// Gives a thread its first home, or one that this generator has.
+    /// The home of a thread that has none yet, or one that this generator does not have.
     #[cold]
     #[inline(never)]
     fn first_home(&self) -> &Generator<C> {
-        static THREADS: AtomicUsize = AtomicUsize::new(0);
-
-        let mut home = HOME.get();
-        if home == usize::MAX {
-            // Relaxed: any number will do, and different ones for different threads are better.
-            home = THREADS.fetch_add(1, Ordering::Relaxed);
+        let index = self.first_index();
+        if HOME.get() == NOWHERE {
+            HOME.set(index);
         }
-        HOME.set(home % self.shards.len());
-        &self.shards[home % self.shards.len()]
+        &self.shards[index]
+    }
+
+    fn first_index(&self) -> usize {
+        NUMBER.with(|number| number % self.shards.len())
     }
 
     /// Looks for a shard other than the home where a claim in the clock's tick succeeds, and makes it the home.
     ///
-    /// It begins at one that the tick and the home have picked: threads that move at once should not move together.
+    /// It begins at one that the tick and the thread have picked.
     fn elsewhere<T>(&self, claim: impl Fn(&Generator<C>, u64) -> Option<T>) -> Option<T> {
-        let home = HOME.get();
-        let tick = self.shards[0].true_tick(self.shards[0].tick());
-        let begin = usize::try_from(layout::scatter(tick, home as u64, 31)).unwrap_or(0);
+        let home = Some(HOME.get()).filter(|&home| home < self.shards.len()).unwrap_or_else(|| self.first_index());
+        let tick = self.shards[home].true_tick(self.shards[home].tick());
+        let number = NUMBER.with(|&number| number as u64);
+        let begin = usize::try_from(layout::scatter(tick, number, 31)).unwrap_or(0) ^ home;
         (begin..begin + self.shards.len())
             .map(|index| index % self.shards.len())
             .filter(|&index| index != home)

@@ -3,8 +3,8 @@
 //!
 //! # Why no slot is claimed twice
 //!
-//! Every claim is one atomic read-modify-write of the one word `state` that moves it strictly forward, and claims only
-//! slots between the value it read and the one it wrote. Read-modify-writes of one word are totally ordered (its
+//! Every claim is one atomic read-modify-write of the one word `state` that moves its first free slot strictly forward, and
+//! claims only slots between the one it read and the one it wrote. Read-modify-writes of one word are totally ordered (its
 //! modification order) whatever their memory ordering, and each reads what the one before it wrote. So the claimed runs
 //! are disjoint and increasing in that order. That is the whole proof; a thread's own claims are increasing too, as a
 //! thread never sees a word's modification order run backwards.
@@ -62,15 +62,15 @@ struct Words {
 /// |--------|--------------|------------------|----------------------------------------------------------------------|
 /// | 0      | tick         | claimed slots    | the tick has begun: the clock had reached it at a claim in it        |
 /// | 0      | tick         | 4096 and more    | the same, and it is full                                             |
-/// | 1      | tick         | claimed slots    | it may not have begun: it is a window's floor, or who claimed the last slot waits for it |
+/// | 1      | tick         | claimed slots    | it may not have begun: the next tick is a window's floor, or who claimed last waits for it |
 ///
 /// The flag keeps the promise that no ID is handed out before its time. In a tick that is begun, a caller whose clock
 /// reads earlier (it stepped back, or another core's lags) may go on; in one that is not, it may not. The flag makes the
 /// word differ from any tick's, so the fast path needs no test of its own to leave these cases to the slow one.
 ///
 /// The number of claimed slots has 9 bits more than a tick has slots. An addition that comes late, because its thread was
-/// held up after it had found room, counts on there and claims nothing. There can be one for each thread at most; two
-/// million of them would carry into the tick, which skips slots and repeats none.
+/// held up after it had found room, counts on there and claims nothing. There is one for each thread at most, so that two
+/// million, which would carry into the tick, are out of reach.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct State(u64);
 
@@ -78,10 +78,8 @@ impl State {
     const AHEAD: u64 = 1 << 63;
     const TICK_SHIFT: u32 = 21;
 
-    /// Nothing is claimed below the first slot of a tick, and it may not have begun.
-    const fn floor(tick: u64) -> Self {
-        State(State::begin(tick) | State::AHEAD)
-    }
+    /// Nothing is claimed yet.
+    const START: State = State(State::AHEAD);
 
     /// The word of a begun tick without claimed slots. No state is this one, but the number of claimed slots is what it
     /// lacks to the states of its tick.
@@ -167,7 +165,8 @@ impl Spread {
 pub(crate) struct Missed {
     /// The clock's tick.
     pub(crate) tick: u64,
-    /// What the addition found: a state of another tick, or a full one. The floor of all, where none was made.
+    /// What the addition found: one that is full, or of another tick, or where the clock is looked at. The start, where
+    /// none was made.
     found: State,
 }
 
@@ -201,7 +200,7 @@ impl Timeline {
     }
 
     fn with_limit(limit: u64) -> Self {
-        let (state, number) = (AtomicU64::new(State::floor(0).0), AtomicU64::new(0));
+        let (state, number) = (AtomicU64::new(State::START.0), AtomicU64::new(0));
         let words = CachePadded::new(Words { state, limit: AtomicU64::new(limit), number });
         Timeline { words, governed: AtomicU32::new(0), lent: AtomicU32::new(0) }
     }
@@ -209,7 +208,7 @@ impl Timeline {
     /// Claims a slot in the clock's tick where that is begun and has room, which is the case that repeats; what is left
     /// of all others goes to [`claim_missed`](Self::claim_missed).
     ///
-    /// With `look`, a claim at each 256th slot misses too: there a clock that may be late is looked at.
+    /// With `look`, the claim of each 256th slot misses too: there a clock that may be late is looked at.
     #[inline]
     pub(crate) fn claim(&self, look: bool, tick: impl FnOnce() -> u64) -> Result<u64, Missed> {
         // The state first, the clock second: in the other order a claim by another thread in between would look like
@@ -221,13 +220,14 @@ impl Timeline {
         let limit = self.words.limit.load(Ordering::Acquire);
         // No value that is loaded goes into the addition, so it need not wait for one: the branch is predicted.
         let has_room = state.wrapping_sub(State::begin(tick)) < IDS_PER_TICK && tick < limit;
-        if !has_room || look && state.is_multiple_of(LOOK) {
-            return Err(Missed { tick, found: State::floor(0) });
+        if !has_room {
+            return Err(Missed { tick, found: State::START });
         }
         // Relaxed: the word itself is all that is agreed on.
         let found = self.words.state.fetch_add(1, Ordering::Relaxed);
         let sequence = found.wrapping_sub(State::begin(tick));
-        if sequence < IDS_PER_TICK {
+        // What was found decides on the look, as every slot is found by one caller, and may be guessed by none.
+        if sequence < IDS_PER_TICK && !(look && found.is_multiple_of(LOOK)) {
             Ok(first_slot(tick) + sequence)
         } else {
             Err(Missed { tick, found: State(found) })
@@ -238,8 +238,9 @@ impl Timeline {
     #[inline(never)]
     pub(crate) fn claim_missed(&self, missed: Missed, tick: u64, spread: Spread, lost_races: &Counter) -> Option<u64> {
         let found = missed.found;
-        // A later tick has come between the look and the addition, and a slot of it is claimed. It is as good as any once
-        // the tick has begun; otherwise it is lost, as the caller has not agreed to wait.
+        // A slot is claimed all the same: where the clock was to be looked at, or of a later tick that has come between the
+        // guess and the addition. It is as good as any once the tick has begun; otherwise it is lost, as the caller has not
+        // agreed to wait.
         // Acquire: as in `claim`.
         let claimed = !found.is_ahead()
             && found.claimed() < IDS_PER_TICK
@@ -370,7 +371,8 @@ impl Timeline {
     pub(crate) fn raise(&self, floor: u64) {
         // Relaxed: the one word again. A state beyond the floor stays as it is.
         let _ = self.words.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |state| {
-            (State(state).free() < first_slot(floor)).then_some(State::floor(floor).0)
+            // As if all below were claimed, by somebody who waits.
+            (State(state).free() < first_slot(floor)).then(|| State::after(first_slot(floor), true).0)
         });
     }
 

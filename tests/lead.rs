@@ -139,14 +139,14 @@ fn with_a_lease_a_restart_repeats_nothing() {
     for killed in [false, true] {
         let store: &OneNode = Box::leak(Box::default());
         let clock = ManualClock::new(NOW);
-        let start = |max_wait| {
-            let builder = LeasedGenerator::builder(store).clock(clock.clone()).max_lead(ms(50));
+        let start = |max_lead, max_wait| {
+            let builder = LeasedGenerator::builder(store).clock(clock.clone()).max_lead(max_lead);
             builder.window(Duration::from_secs(60)).max_wait(max_wait).build()
         };
         let drain = |generator: &LeasedGenerator<ManualClock>| -> Vec<_> {
             iter::from_fn(|| generator.try_next_id().ok()).collect()
         };
-        let first = start(ms(0)).unwrap();
+        let first = start(ms(50), ms(0)).unwrap();
         let mut ids = drain(&first);
         assert_eq!(ids.len(), 51 * 4096);
         assert_eq!(first.stats().lead, ms(50));
@@ -158,16 +158,35 @@ fn with_a_lease_a_restart_repeats_nothing() {
         clock.advance(1);
         // It begins after 60 s of window, or after the 51 ms that were used.
         let wait: u64 = if killed { 59_999 } else { 50 };
-        let refused = start(ms(wait - 1)).map(|_| ()).unwrap_err();
+        let refused = start(ms(0), ms(wait - 1)).map(|_| ()).unwrap_err();
         assert!(matches!(refused, LeaseError::ClockBehind { wait: found, .. } if found == ms(wait)), "{refused}");
         if killed {
             clock.advance(60_000);
         }
-        let second = start(Duration::from_secs(60)).unwrap();
+        // With a lead of its own it begins at once.
+        let second = start(ms(50), ms(0)).unwrap();
         ids.extend(drain(&second));
-        clock.advance(50);
-        ids.extend(drain(&second));
-        assert!(ids.len() > 52 * 4096);
+        assert_eq!(ids.len() / 4096, if killed { 102 } else { 52 });
         assert_eq!(check_increasing(&ids), Ok(()));
     }
+}
+
+/// A longer one would use up the window with every renewal.
+#[test]
+fn a_lead_of_more_than_half_the_window_is_refused() {
+    let store: &OneNode = Box::leak(Box::default());
+    let build = |lead| {
+        let builder = LeasedGenerator::builder(store).clock(ManualClock::new(NOW));
+        builder.max_lead(ms(lead)).window(ms(200)).build()
+    };
+    let refused = build(101).map(|_| ()).unwrap_err();
+    let expected = Error::LeadOutOfRange { max_lead: ms(101), limit: ms(100) };
+    assert!(matches!(refused, LeaseError::Generator(ref error) if *error == expected), "{refused}");
+    assert!(build(100).is_ok());
+}
+
+#[test]
+fn shards_have_no_lead() {
+    let refused = builder(1).1.build_sharded(0..=1).map(|_| ()).unwrap_err();
+    assert_eq!(refused, Error::LeadOutOfRange { max_lead: MS, limit: ms(0) });
 }

@@ -386,7 +386,9 @@ fn the_first_generators_of_a_client_race() {
                     } else {
                         let _ = client.create_generator(pid, 1);
                     }
-                    (0..50).for_each(|_| drop(client.generate().unwrap()));
+                    for _ in 0..50 {
+                        client.generate().unwrap();
+                    }
                 });
             }
         });

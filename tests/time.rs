@@ -199,3 +199,29 @@ fn a_closure_is_a_clock_with_a_time_line_of_its_own() {
     assert_eq!(build().next_id().unwrap().as_u64(), 473_032_512_445_898_752);
     assert_eq!(build().next_id().unwrap().as_u64(), 473_032_512_445_898_752);
 }
+
+/// -1 as an unsigned number is what a broken column holds; it must end issue, and not begin it anew.
+#[test]
+fn after_the_last_id_of_all_there_is_none() {
+    let last = Snowflake::from(u64::MAX);
+    let (_, builder) = manual();
+    let generator = builder.resume_after(last).build().unwrap();
+    for _ in 0..3 {
+        assert!(matches!(generator.next_id(), Err(Error::EndOfTime { .. })));
+        assert!(matches!(generator.try_next_id(), Err(Error::EndOfTime { .. })));
+        assert!(matches!(generator.reserve(10), Err(Error::EndOfTime { .. })));
+    }
+
+    // The same for a generator that shares the timeline and was issuing.
+    let node = node(31, 7);
+    let running = Generator::new(EPOCH, node).unwrap();
+    running.reserve(100_000).unwrap();
+    let _resumed = Generator::builder(EPOCH, node).resume_after(last).build().unwrap();
+    assert!(matches!(running.next_id(), Err(Error::EndOfTime { .. })));
+
+    // One millisecond earlier there is the last one left.
+    let clock = ManualClock::new(EPOCH.as_unix_millis() + MAX_TICK);
+    let nearly = Snowflake::from((MAX_TICK - 1) << 22);
+    let builder = Generator::builder(EPOCH, common::node(6, 6)).clock(clock).resume_after(nearly);
+    assert_eq!(drain(&builder.build().unwrap()).0.len(), 4096);
+}

@@ -85,8 +85,7 @@ fn the_time_never_goes_back() {
                 let before = shared.ticker.now();
                 shared.ticker.push(5);
                 let after = shared.ticker.now();
-                // A push that loses its race leaves the time to the winner's.
-                assert!(before >= Some(1) && after >= before, "{after:?} after {before:?}");
+                assert!(after >= before && after >= Some(5), "{after:?} after {before:?}");
             })
         });
         shared.turn(3);
@@ -95,6 +94,20 @@ fn the_time_never_goes_back() {
             join(reader);
         }
         assert_eq!(shared.ticker.now(), Some(6));
+    });
+}
+
+/// A later time is not lost to an earlier one that is written down at the same moment.
+#[test]
+fn whoever_writes_a_time_down_reads_it_or_a_later_one() {
+    every(|| {
+        let shared = Shared::new();
+        shared.enter();
+        shared.turn(1);
+        let other = fork(&shared, |shared| shared.ticker.push(5));
+        shared.ticker.push(6);
+        assert!(shared.ticker.now() >= Some(6), "{:?}", shared.ticker.now());
+        join(other);
     });
 }
 

@@ -18,13 +18,14 @@ use crate::stats::ClockStats;
 /// - **Age.** A new millisecond shows when the thread has woken up for it, some 60 µs late on an idle machine, and later
 ///   where all cores are busy. IDs are unique and increasing all the same; their time is that much too early.
 /// - **Bounds on the age.** A generator looks at the true clock for the first ID of each millisecond it sees, for each
-///   64th ID in it, for every run, and wherever it would otherwise wait; what it finds it writes down for all. So a
-///   thread that is held up is noticed within 256 IDs of a node, and a millisecond's IDs are used up as by the true clock.
+///   256th ID in it, for every run, and wherever it would otherwise wait; what it finds it writes down for all. So a
+///   thread that is held up is noticed after 256 IDs of a node, and a millisecond's IDs are used up as by the true clock.
+///   The clock by itself, read by hand, may be as late as its thread, and step back by that when the thread starts.
 /// - **A thread**, `pyflake-clock`, and about a hundredth of a core. All `CoarseClock`s of a process share it; it ends
 ///   with the last of them.
 ///
-/// In the child of a `fork`, which has no such thread, an inherited clock reads the true time, until a new one is made
-/// there.
+/// Where there is no thread, a clock reads the true time: in the child of a `fork` until a new clock is made there, and in
+/// a process where starting it failed for another clock.
 ///
 /// ```
 /// use pyflake::{CoarseClock, Epoch, Generator, Node};

@@ -33,13 +33,11 @@ impl Ticker {
         }
     }
 
-    /// Moves the time forward, if a thread is writing it.
+    /// Moves the time forward to `now` at least, if a thread is writing it.
     pub(crate) fn push(&self, now: u64) {
-        let old = self.now.load(Ordering::Relaxed);
-        if old != 0 && old < now {
-            // Relaxed: as in `now`. It fails if another reader or the thread was faster, or the thread has stopped.
-            let _ = self.now.compare_exchange(old, now, Ordering::Relaxed, Ordering::Relaxed);
-        }
+        // Relaxed: as in `now`. A thread that stops wipes the time, and nobody but a thread writes a first one.
+        let _ =
+            self.now.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |old| (old != 0 && old < now).then_some(now));
     }
 
     /// One user more; whether it must start a thread that calls [`tick`](Self::tick).

@@ -206,6 +206,10 @@ impl<C: Clock> GeneratorBuilder<C> {
         self.max_wait
     }
 
+    pub(crate) fn longest_lead(&self) -> Duration {
+        self.max_lead
+    }
+
     /// Builds the generator.
     ///
     /// # Errors

@@ -145,7 +145,8 @@ impl<C: Clock + Clone + 'static> LeasedGeneratorBuilder<C> {
 
     /// Lets IDs run ahead of the clock by up to `max_lead` instead of waiting, as
     /// [`GeneratorBuilder::max_lead`](crate::GeneratorBuilder::max_lead); within the window, so that a restart repeats
-    /// nothing. The node's next holder waits until its clock has passed the last ID.
+    /// nothing; at most half of the window. The node's next holder waits until its clock has passed the last ID, or is
+    /// refused if that is longer than its `max_wait`.
     pub fn max_lead(mut self, max_lead: Duration) -> Self {
         self.generator = self.generator.max_lead(max_lead);
         self
@@ -191,11 +192,17 @@ impl<C: Clock + Clone + 'static> LeasedGeneratorBuilder<C> {
     ///
     /// # Errors
     ///
-    /// Those of [`LeaseStore::acquire`]; [`LeaseError::ClockBehind`] if the first ID would be further away than
+    /// [`LeaseError::Generator`] with [`Error::LeadOutOfRange`] for a lead of more than half of the window;
+    /// those of [`LeaseStore::acquire`]; [`LeaseError::ClockBehind`] if the first ID would be further away than
     /// `max_wait`; [`LeaseError::Generator`] with [`Error::NodeInUse`] if this process uses each of the nodes it is
     /// given in another way, and with the errors of [`GeneratorBuilder::build`](crate::GeneratorBuilder::build). The node is then given back.
     pub fn build(self) -> Result<LeasedGenerator<C>, LeaseError> {
         let LeasedGeneratorBuilder { store, generator, clock, max_wait, window, on_lost, label } = self;
+        // A lead as long as the window would use up each renewal at once, and leave nothing for an outage of the store.
+        let (max_lead, limit) = (generator.longest_lead(), window / 2);
+        if max_lead > limit {
+            return Err(Error::LeadOutOfRange { max_lead, limit }.into());
+        }
         let lease = Arc::new(Lease::new(store, generator.leased(), clock, window, max_wait, on_lost));
         let keeper = Keeper::start(&lease, label)?;
         Ok(LeasedGenerator { lease, keeper: Some(keeper), generation: fork::generation() })

@@ -130,7 +130,8 @@ impl<C: Clock + Clone> Lease<C> {
     fn open(&self, grant: &Grant) -> Result<(), LeaseError> {
         let generator = self.switch.generator(grant.node)?;
         let first = grant.floor.max(generator.next_time());
-        let wait = Duration::from_millis(first).saturating_sub(self.clock.unix_time());
+        let ahead = Duration::from_millis(first).saturating_sub(self.clock.unix_time());
+        let wait = ahead.saturating_sub(generator.max_lead());
         if wait > self.max_wait {
             return Err(LeaseError::ClockBehind { wait, max_wait: self.max_wait });
         }
