@@ -8,14 +8,24 @@
 //! [`LeasedGenerator`] is what a server uses. [`FileStore`] keeps the leases of one machine in a directory; for several
 //! machines implement [`LeaseStore`] on a database that they share. Two stores know nothing of each other.
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod error;
 mod file;
 mod generator;
 mod keeper;
+mod label;
+#[cfg(feature = "postgres")]
+mod postgres;
+mod realm;
+mod status;
 
 pub use error::LeaseError;
-pub use file::{FileStore, NodeStatus};
+pub use file::FileStore;
 pub use generator::{LeaseState, LeasedGenerator, LeasedGeneratorBuilder, OnLost};
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresStore, PostgresStoreBuilder};
+pub use status::NodeStatus;
 
 use crate::epoch::Epoch;
 use crate::node::Node;
