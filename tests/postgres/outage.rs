@@ -139,11 +139,45 @@ fn a_row_stolen_by_hand_ends_issue_at_the_next_renewal() {
     assert!(direct.nodes().unwrap().iter().any(|status| status.node == node && status.owner_label == "thief"));
 }
 
+/// A server that flushes only what a statement asks for: the rest is lost in a crash.
+const LAZY: &str = "synchronous_commit = off\nwal_writer_delay = 10s";
+
+#[test]
+fn what_was_acknowledged_outlasts_a_crash() {
+    let Some(server) = Server::start(LAZY) else { return };
+    let epoch = own_epoch();
+    let store = PostgresStore::open(&server.url(), epoch).unwrap();
+    let crash = |what: &str, node: Node, until: u64| {
+        server.crash();
+        server.up();
+        let rows = store.nodes().unwrap();
+        let row = rows.iter().find(|row| row.node == node);
+        assert!(row.is_some_and(|row| row.until == until), "{what}: {row:?}, not {until}");
+    };
+    let grant = store.acquire(&request(60_000)).unwrap();
+    crash("acquired", grant.node, grant.until);
+    let grant = store.renew(&grant, grant.until + 1000).unwrap();
+    crash("renewed", grant.node, grant.until);
+    store.release(&grant, grant.floor + 1).unwrap();
+    crash("released", grant.node, grant.floor + 1);
+    // The control: what asks for nothing is lost, so the server is as lazy as it should be.
+    sql(&server.url(), "UPDATE pyflake_nodes SET until_ms = 1 WHERE token > 0");
+    crash("by hand", grant.node, grant.floor + 1);
+}
+
+/// Says that it is over when it goes out of scope.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn twenty_crashes_of_the_server_under_load() {
     const HOLDERS: usize = 4;
-    // Off, so that only what a statement asks for is flushed: a renewal that did not would be lost in a crash.
-    let Some(server) = Server::start("synchronous_commit = off\nwal_writer_delay = 10s") else { return };
+    let Some(server) = Server::start(LAZY) else { return };
     let (url, epoch) = (server.url(), own_epoch());
     let store = || PostgresStore::open(&url, epoch).unwrap();
     drop(store());
@@ -162,6 +196,8 @@ fn twenty_crashes_of_the_server_under_load() {
             ids
         };
         let threads: Vec<_> = generators.iter().flat_map(|g| [0, 1].map(|_| scope.spawn(move || issue(g)))).collect();
+        // Said also by a panic, so that no thread of a failed test runs on.
+        let ends = Ends(&over);
         let mut worst = Duration::ZERO;
         for _ in 0..20 {
             thread::sleep(Duration::from_millis(300));
@@ -181,7 +217,7 @@ fn twenty_crashes_of_the_server_under_load() {
             let renewed = |generator| until(generator).is_some_and(|until| until > back + 1000);
             worst = worst.max(eventually("all are renewed", || generators.iter().all(renewed)));
         }
-        over.store(true, Ordering::Relaxed);
+        drop(ends);
         (threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect::<Vec<_>>(), worst)
     });
     let issued = ids.len();
