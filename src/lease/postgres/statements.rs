@@ -19,13 +19,19 @@ macro_rules! server {
     };
 }
 
-/// The server's clock in Unix milliseconds, in a transaction that is flushed at its end whatever the server's default,
-/// and stays as it is where that is stronger.
-macro_rules! host {
+/// The server's clock in Unix milliseconds, as it was when the statement came.
+macro_rules! now_ms {
     () => {
-        "host AS MATERIALIZED (SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now_ms, \
-         set_config('synchronous_commit', CASE current_setting('synchronous_commit') \
-         WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true) AS durable)"
+        "floor(extract(epoch FROM now()) * 1000)::bigint"
+    };
+}
+
+/// True, and has the transaction flushed at its end whatever the server's default; one that asks for more stays as it
+/// is. As a condition of a row that is written, so that none is written without it.
+macro_rules! flushed {
+    () => {
+        "set_config('synchronous_commit', CASE current_setting('synchronous_commit') \
+         WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true) IS NOT NULL"
     };
 }
 
@@ -33,26 +39,26 @@ macro_rules! host {
 pub(super) const LOOK: &str = concat!(
     "SELECT r.epoch_ms, r.layout, r.server, ",
     server!(),
-    " AS here, r.longest_window_ms, floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now_ms, \
-     current_setting('fsync') AS fsync \
+    " AS here, r.longest_window_ms, ",
+    now_ms!(),
+    " AS now_ms, current_setting('fsync') AS fsync \
      FROM (SELECT $1 AS realm) one LEFT JOIN pyflake_realms r USING (realm)"
 );
 
 /// `realm, epoch, layout` → nothing. If two do so at once, the first one's realm stands.
 pub(super) const FOUND: &str = concat!(
-    "WITH ",
-    host!(),
-    ", founded AS (INSERT INTO pyflake_realms (realm, epoch_ms, layout, server) SELECT $1, $2, $3, ",
+    "WITH founded AS (INSERT INTO pyflake_realms (realm, epoch_ms, layout, server) SELECT $1, $2, $3, ",
     server!(),
-    " FROM host ON CONFLICT DO NOTHING RETURNING realm) \
+    " WHERE ",
+    flushed!(),
+    " ON CONFLICT DO NOTHING RETURNING realm) \
      INSERT INTO pyflake_nodes (realm, node) SELECT realm, node FROM founded, generate_series(0, 1023) node"
 );
 
 /// `realm, window` → nothing: notes how long a window may be before the first of that length is given out.
 pub(super) const LENGTHEN: &str = concat!(
-    "WITH ",
-    host!(),
-    " UPDATE pyflake_realms SET longest_window_ms = $2 FROM host WHERE realm = $1 AND longest_window_ms < $2"
+    "UPDATE pyflake_realms SET longest_window_ms = $2 WHERE realm = $1 AND longest_window_ms < $2 AND ",
+    flushed!()
 );
 
 /// `realm, epoch, layout, now, window, max_skew, nonce, label` → `node, floor, until, token`, or nothing: every node is
@@ -61,18 +67,18 @@ pub(super) const LENGTHEN: &str = concat!(
 /// Rows that others are just taking are passed over. One that changed under the search is looked at again under its
 /// lock, and so is the floor.
 pub(super) const ACQUIRE: &str = concat!(
-    "WITH ",
-    host!(),
-    ", free AS (SELECT n.node, n.until_ms AS floor_ms FROM pyflake_realms r, host, pyflake_nodes n \
+    "WITH free AS (SELECT n.node, n.until_ms AS floor_ms FROM pyflake_realms r, pyflake_nodes n \
      WHERE r.realm = $1 AND r.epoch_ms = $2 AND r.layout = $3 AND r.server = ",
     server!(),
-    " AND r.longest_window_ms >= $5 AND abs(host.now_ms - $4) <= $6 AND current_setting('fsync') = 'on' \
-     AND n.realm = $1 AND n.expires_at <= now() \
+    " AND r.longest_window_ms >= $5 AND abs(",
+    now_ms!(),
+    " - $4) <= $6 AND current_setting('fsync') = 'on' AND n.realm = $1 AND n.expires_at <= now() \
      ORDER BY n.until_ms, n.node LIMIT 1 FOR UPDATE OF n SKIP LOCKED) \
      UPDATE pyflake_nodes n SET token = n.token + 1, owner_nonce = $7, owner_label = $8, acquired_at = now(), \
      window_ms = $5, expires_at = now() + $5 * interval '1 ms', until_ms = greatest(free.floor_ms, $4) + $5 \
-     FROM free WHERE n.realm = $1 AND n.node = free.node \
-     RETURNING n.node, free.floor_ms, n.until_ms, n.token"
+     FROM free WHERE n.realm = $1 AND n.node = free.node AND ",
+    flushed!(),
+    " RETURNING n.node, free.floor_ms, n.until_ms, n.token"
 );
 
 /// `realm, node, token, nonce, until, max_skew` → `until`, or nothing.
@@ -80,48 +86,47 @@ pub(super) const ACQUIRE: &str = concat!(
 /// The holder's clock is what it asks for, less its window. It is at fault only ahead of the server's: what is asked
 /// for by a clock that is behind changes nothing.
 pub(super) const RENEW: &str = concat!(
-    "WITH ",
-    host!(),
-    " UPDATE pyflake_nodes n SET until_ms = greatest(n.until_ms, $5), \
-     expires_at = now() + n.window_ms * interval '1 ms' FROM pyflake_realms r, host \
-     WHERE r.realm = $1 AND r.server = ",
+    "UPDATE pyflake_nodes SET until_ms = greatest(until_ms, $5), expires_at = now() + window_ms * interval '1 ms' \
+     WHERE realm = $1 AND node = $2 AND token = $3 AND owner_nonce = $4 AND $5 - window_ms - ",
+    now_ms!(),
+    " <= $6 AND (SELECT server FROM pyflake_realms WHERE realm = $1) = ",
     server!(),
-    " AND n.realm = $1 AND n.node = $2 AND n.token = $3 AND n.owner_nonce = $4 \
-     AND $5 - n.window_ms - host.now_ms <= $6 RETURNING n.until_ms"
+    " AND ",
+    flushed!(),
+    " RETURNING until_ms"
 );
 
 /// `realm, node, token, nonce, used_until, floor` → a row if it was done.
 pub(super) const RELEASE: &str = concat!(
-    "WITH ",
-    host!(),
-    " UPDATE pyflake_nodes n SET until_ms = least(n.until_ms, greatest($5, $6)), owner_nonce = NULL, \
-     expires_at = '-infinity' FROM pyflake_realms r, host WHERE r.realm = $1 AND r.server = ",
+    "UPDATE pyflake_nodes SET until_ms = least(until_ms, greatest($5, $6)), owner_nonce = NULL, \
+     expires_at = '-infinity' WHERE realm = $1 AND node = $2 AND token = $3 AND owner_nonce = $4 \
+     AND (SELECT server FROM pyflake_realms WHERE realm = $1) = ",
     server!(),
-    " AND n.realm = $1 AND n.node = $2 AND n.token = $3 AND n.owner_nonce = $4 RETURNING n.node"
+    " AND ",
+    flushed!(),
+    " RETURNING node"
 );
 
-/// `realm, node` → the row's label if it was held: ends a tenure without its holder, and leaves its window.
+/// `realm, node` → the holder's label, if it was held: ends a tenure without its holder, and leaves its window.
 pub(super) const EVICT: &str = concat!(
-    "WITH ",
-    host!(),
-    ", held AS (SELECT node, owner_label FROM pyflake_nodes \
-     WHERE realm = $1 AND node = $2 AND owner_nonce IS NOT NULL AND expires_at > now() FOR UPDATE) \
-     UPDATE pyflake_nodes n SET owner_nonce = NULL, expires_at = '-infinity' FROM held, host \
-     WHERE n.realm = $1 AND n.node = held.node RETURNING held.owner_label"
+    "UPDATE pyflake_nodes SET owner_nonce = NULL, expires_at = '-infinity' \
+     WHERE realm = $1 AND node = $2 AND owner_nonce IS NOT NULL AND expires_at > now() AND ",
+    flushed!(),
+    " RETURNING owner_label"
 );
 
 /// `realm, server, slack` → nothing: makes this the realm's server in the place of that one, of whose last windows
 /// nothing may be known here. Every tenure ends, and every node rests until those have passed by any clock that was
 /// admitted.
 pub(super) const FENCE: &str = concat!(
-    "WITH ",
-    host!(),
-    ", moved AS (UPDATE pyflake_realms SET server = ",
+    "WITH moved AS (UPDATE pyflake_realms SET server = ",
     server!(),
-    " WHERE realm = $1 AND server = $2 RETURNING longest_window_ms) \
-     UPDATE pyflake_nodes n SET owner_nonce = NULL, expires_at = '-infinity', \
-     until_ms = greatest(n.until_ms, host.now_ms + moved.longest_window_ms + $3) \
-     FROM moved, host WHERE n.realm = $1"
+    " WHERE realm = $1 AND server = $2 AND ",
+    flushed!(),
+    " RETURNING longest_window_ms) \
+     UPDATE pyflake_nodes n SET owner_nonce = NULL, expires_at = '-infinity', until_ms = greatest(n.until_ms, ",
+    now_ms!(),
+    " + moved.longest_window_ms + $3) FROM moved WHERE n.realm = $1"
 );
 
 /// `realm, node` → who has it, for the message of a lost lease.
