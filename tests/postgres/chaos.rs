@@ -209,7 +209,7 @@ fn chaos(faketime: &Path, role: Role, seed: u64, time: Duration) -> Option<(usiz
         processes.push(run.launch(process));
     }
     let end = Instant::now() + time;
-    let (mut crashes, mut partitions) = (0, 0);
+    let (mut crashes, mut partitions, mut slowest) = (0, 0, Duration::ZERO);
     // When the network works again, if it does not.
     let mut heal = None;
     while Instant::now() < end {
@@ -238,9 +238,11 @@ fn chaos(faketime: &Path, role: Role, seed: u64, time: Duration) -> Option<(usiz
                 partitions += 1;
             }
             31 => {
+                let start = Instant::now();
                 server.crash();
                 thread::sleep(Duration::from_millis(run.random.below(500)));
                 server.up();
+                slowest = slowest.max(start.elapsed());
                 crashes += 1;
             }
             _ => {}
@@ -252,8 +254,8 @@ fn chaos(faketime: &Path, role: Role, seed: u64, time: Duration) -> Option<(usiz
     }
     let (issued, duplicates) = run.collect();
     println!(
-        "{role:?}, seed {seed}: {issued} IDs, {duplicates} duplicates; {} lives, {crashes} crashes, {partitions} \
-         partitions",
+        "{role:?}, seed {seed}: {issued} IDs, {duplicates} duplicates; {} lives, {crashes} crashes of up to \
+         {slowest:?}, {partitions} partitions",
         run.lives
     );
     fs::remove_dir_all(&run.dir).unwrap();

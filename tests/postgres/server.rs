@@ -70,6 +70,29 @@ impl Server {
         file.write_all(lines.as_bytes()).unwrap();
     }
 
+    /// Gives it a certificate of its own, for 127.0.0.1, and takes connections with TLS alone; answers the certificate.
+    pub(crate) fn secure(&self) -> PathBuf {
+        let (certificate, key) = (self.data.join("server.crt"), self.data.join("server.key"));
+        let out = as_user("openssl".as_ref())
+            .args("req -x509 -days 2 -nodes -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -subj /CN=test".split(' '))
+            .args(["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"])
+            .arg("-keyout")
+            .arg(&key)
+            .arg("-out")
+            .arg(&certificate)
+            .current_dir("/")
+            .output()
+            .unwrap();
+        assert!(out.status.success(), "{out:?}");
+        self.configure("ssl = on\n");
+        let hba = "printf 'hostssl all all 127.0.0.1/32 trust\\n' > \"$1\"";
+        let hba = as_user("sh".as_ref()).args(["-c", hba, "sh"]).arg(self.data.join("pg_hba.conf")).status().unwrap();
+        assert!(hba.success());
+        self.stop();
+        self.up();
+        certificate
+    }
+
     /// Starts it, and waits until it answers.
     pub(crate) fn up(&self) {
         let log = self.root.join("log");

@@ -128,6 +128,31 @@ fn a_server_that_does_not_sync_is_refused() {
     assert!(matches!(error, LeaseError::Corrupt { .. }) && error.to_string().contains("set fsync = on"), "{error}");
 }
 
+#[test]
+fn it_talks_tls_with_the_connector_of_the_application() {
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::PemObject;
+
+    let Some(server) = Server::start("") else { return };
+    let certificate = CertificateDer::from_pem_file(server.secure()).unwrap();
+    let connector = |roots| {
+        let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config = config.unwrap().with_root_certificates(roots).with_no_client_auth();
+        tokio_postgres_rustls::MakeRustlsConnect::new(config)
+    };
+    let mut roots = rustls::RootCertStore::empty();
+    let url = server.url() + "?sslmode=require";
+    let distrusted = PostgresStore::builder(&url).tls(connector(roots.clone())).open(EPOCH).unwrap_err().to_string();
+    assert!(distrusted.contains("certificate"), "{distrusted}");
+    roots.add(certificate).unwrap();
+    let store = PostgresStore::builder(&url).tls(connector(roots)).open(EPOCH).unwrap();
+    let grant = store.acquire(&request(60_000)).unwrap();
+    store.release(&grant, grant.floor).unwrap();
+    // The server takes nobody without.
+    assert!(PostgresStore::open(&server.url(), EPOCH).is_err());
+}
+
 /// A thread that drives a runtime must not be asked to drive another one.
 #[test]
 fn it_may_be_used_in_async_code() {
