@@ -56,8 +56,9 @@ const MIGRATION: &str = include_str!("postgres/migration.sql");
 ///   were acknowledged. The realm knows the cluster and the timeline that kept it; on another one all leases end, and
 ///   every node rests until the longest window plus twice [`max_skew`](PostgresStoreBuilder::max_skew) has passed: 30 s
 ///   by default, in which no ID is issued. It is so for a synchronous standby too, as the server cannot tell whether
-///   the one that was promoted was synchronous. The rest counts on clocks that agree to `max_skew`, and on an old
-///   primary that is gone: one that lives on and still takes writes is two stores.
+///   the one that was promoted was synchronous. The rest counts on clocks that agree to `max_skew`, on a
+///   [`max_wait`](crate::lease::LeasedGeneratorBuilder::max_wait) that is no longer, and on an old primary that is gone:
+///   one that lives on and still takes writes is two stores.
 /// - **Clocks agree to [`max_skew`](PostgresStoreBuilder::max_skew)**, or a lease is refused. This is not for
 ///   uniqueness: a host that is years ahead would take its node with it.
 ///

@@ -117,13 +117,18 @@ impl Server {
         server
     }
 
-    /// Starts it as a standby, and promotes it: it goes on alone, on a timeline of its own.
-    pub(crate) fn promote(&self) {
+    /// Starts it as a standby, which reads and does not write.
+    pub(crate) fn stand_by(&self) {
         fs::write(self.data.join("standby.signal"), "").unwrap();
         if let Some(user) = user() {
             assert!(Command::new("chown").arg(&user).arg(self.data.join("standby.signal")).status().unwrap().success());
         }
         self.up();
+    }
+
+    /// Starts it as a standby, and promotes it: it goes on alone, on a timeline of its own.
+    pub(crate) fn promote(&self) {
+        self.stand_by();
         self.run("pg_ctl", &["promote", "-w"]);
     }
 

@@ -129,6 +129,42 @@ fn a_server_that_does_not_sync_is_refused() {
 }
 
 #[test]
+fn a_standby_is_refused() {
+    let Some(server) = Server::start("") else { return };
+    PostgresStore::open(&server.url(), EPOCH).unwrap();
+    server.stop();
+    server.stand_by();
+    let error = PostgresStore::open(&server.url(), EPOCH).unwrap_err().to_string();
+    assert!(error.contains("connect to the primary"), "{error}");
+}
+
+/// What waits for a lock ends in time, here and on the server.
+#[test]
+fn a_statement_that_waits_is_given_up() {
+    let Some(server) = Server::start("") else { return };
+    let timeout = Duration::from_millis(300);
+    let store = PostgresStore::builder(&server.url()).statement_timeout(timeout).open(EPOCH).unwrap();
+    let grant = store.acquire(&request(60_000)).unwrap();
+    let url = server.url();
+    let locker = std::thread::spawn(move || {
+        sql(&url, "BEGIN; LOCK TABLE pyflake_nodes; SELECT pg_sleep(2); COMMIT");
+    });
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'UPDATE%' AND wait_event_type = 'Lock'";
+    let locks =
+        "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND relation = 'pyflake_nodes'::regclass";
+    let count = |query| sql(&server.url(), query)[0].get(0).unwrap().parse::<u32>().unwrap();
+    eventually("the table is locked", || count(locks) == 1);
+    let start = std::time::Instant::now();
+    let error = store.renew(&grant, grant.until + 1).unwrap_err();
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    assert!(matches!(error, LeaseError::Unavailable { .. }) && error.to_string().contains("no answer within 300ms"));
+    eventually("no statement waits on the server", || count(waits) == 0);
+    assert!(!locker.is_finished(), "it was given up, and did not get the lock");
+    locker.join().unwrap();
+    assert_eq!(store.renew(&grant, grant.until + 1).unwrap().until, grant.until + 1);
+}
+
+#[test]
 fn it_talks_tls_with_the_connector_of_the_application() {
     use rustls::pki_types::CertificateDer;
     use rustls::pki_types::pem::PemObject;

@@ -4,6 +4,7 @@ use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
 use core::time::Duration;
+use std::io::ErrorKind;
 use std::mem;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -70,7 +71,31 @@ pub(super) struct Link {
 /// An open connection, and the runtime that drives it while a call lasts.
 struct Session {
     client: Client,
-    runtime: Runtime,
+    runtime: Driver,
+}
+
+/// A runtime that is left without waiting for it: a name that is being resolved may take long, and a thread that runs
+/// another runtime may not wait.
+struct Driver(Option<Runtime>);
+
+impl Driver {
+    fn new() -> std::io::Result<Self> {
+        let runtime = runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+        Ok(Driver(Some(runtime)))
+    }
+
+    fn block_on<F: Future>(&self, future: F) -> std::io::Result<F::Output> {
+        // It is there until it is dropped.
+        self.0.as_ref().map(|runtime| runtime.block_on(future)).ok_or_else(|| ErrorKind::NotConnected.into())
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 /// Long enough to ask for a statement's end on a network that works, and no use otherwise.
@@ -156,7 +181,7 @@ impl Link {
                 let _ = tokio::time::timeout(CANCEL_TIMEOUT, cancel).await;
             }
             answer
-        });
+        })?;
         match answer {
             Err(_) => Err(format!("no answer within {:?}", self.statement_timeout).into()),
             Ok(Err(error)) => Err(explain(&error).into()),
@@ -168,9 +193,9 @@ impl Link {
     }
 
     fn open(&self) -> Result<Session, Box<dyn core::error::Error + Send + Sync>> {
-        let runtime = runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+        let runtime = Driver::new()?;
         let connect = async { tokio::time::timeout(self.connect_timeout, self.connect.connect(&self.config)).await };
-        match runtime.block_on(connect) {
+        match runtime.block_on(connect)? {
             Err(_) => Err(format!("no connection within {:?}", self.connect_timeout).into()),
             Ok(Err(error)) => Err(explain(&error).into()),
             Ok(Ok(client)) => Ok(Session { client, runtime }),
@@ -192,12 +217,12 @@ impl Session {
     /// Whether the connection is open, as far as the socket tells.
     fn lives(&self) -> bool {
         // Nobody has looked at the socket since the last call: the first turn looks, the second does what it tells to.
-        self.runtime.block_on(async {
+        let looked = self.runtime.block_on(async {
             for _ in 0..3 {
                 tokio::task::yield_now().await;
             }
         });
-        !self.client.is_closed()
+        looked.is_ok() && !self.client.is_closed()
     }
 }
 
@@ -209,17 +234,9 @@ impl fmt::Debug for Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        let Some(Session { client, runtime }) = self.session.get_mut().unwrap_or_else(PoisonError::into_inner).take()
-        else {
-            return;
-        };
-        if self.generation == fork::generation() {
-            drop(client);
-            // Waits for nothing, so that it may be done in async code.
-            runtime.shutdown_background();
-        } else {
+        if self.generation != fork::generation() {
             // The socket is the parent's: a goodbye from here would end it there.
-            mem::forget((client, runtime));
+            mem::forget(self.session.get_mut().unwrap_or_else(PoisonError::into_inner).take());
         }
     }
 }
@@ -253,7 +270,8 @@ fn explain(error: &tokio_postgres::Error) -> String {
         code if *code == SqlState::UNDEFINED_TABLE || *code == SqlState::UNDEFINED_COLUMN => {
             "; create the tables with PostgresStore::migrate"
         }
-        code if *code == SqlState::READ_ONLY_SQL_TRANSACTION => {
+        // Reading only, or asked for what a server in recovery does not know.
+        code if *code == SqlState::READ_ONLY_SQL_TRANSACTION || *code == SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE => {
             "; connect to the primary, as with target_session_attrs=read-write"
         }
         _ => "",
