@@ -121,7 +121,8 @@ pub trait LeaseStore: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`LeaseError::NoFreeNode`] if every node is held; others as the store has them.
+    /// [`LeaseError::NoFreeNode`] if every node is held; [`LeaseError::ClockSkewed`] if the store looks at the caller's
+    /// clock and finds it too far from its own; others as the store has them.
     fn acquire(&self, request: &Request) -> Result<Grant, LeaseError>;
 
     /// Extends the window of a grant to `until`, or leaves it if it is as long already, and answers the new one.

@@ -227,11 +227,14 @@ impl PostgresStoreBuilder {
 
     fn store(self) -> Result<Store, LeaseError> {
         let PostgresStoreBuilder { url, realm, connect, connect_timeout, statement_timeout, max_skew } = self;
-        let config = Config::from_str(&url).map_err(|error| LeaseError::Unavailable {
+        let mut config = Config::from_str(&url).map_err(|error| LeaseError::Unavailable {
             // Without the URL: it has a password.
             doing: "reading the PostgreSQL URL".into(),
             source: error.into(),
         })?;
+        if config.get_application_name().is_none() {
+            config.application_name("pyflake");
+        }
         let max_skew = i64::try_from(max_skew.as_millis()).unwrap_or(i64::MAX / 4).min(i64::MAX / 4);
         Ok(Store::new(Link::new(config, connect, connect_timeout, statement_timeout)?, realm, max_skew))
     }

@@ -11,10 +11,11 @@
 //! That needs a server that keeps what it has acknowledged: a realm knows which one has kept its windows, and all
 //! statements do nothing on another one until `FENCE` has been run there.
 
-/// Which server this is: its cluster, and the timeline, which a failover and a restore from a backup count up.
+/// Which server this is: its cluster, and the timeline, which a failover and a restore from a backup count up. As a query
+/// of its own it is run once for a statement, not for each row.
 macro_rules! server {
     () => {
-        "((SELECT system_identifier FROM pg_control_system())::text || '/' \
+        "(SELECT (SELECT system_identifier FROM pg_control_system())::text || '/' \
           || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))"
     };
 }
