@@ -1,7 +1,7 @@
 use core::fmt;
 use core::time::Duration;
 
-use crate::layout::{MAX_PID, MAX_SEED, MAX_SEQUENCE, MAX_TICK, PID_BITS};
+use crate::layout::{MAX_PID, MAX_SEED, MAX_SEQUENCE, MAX_TICK, PID_BITS, SEQUENCE_BITS};
 
 /// Why an ID, a generator or a value could not be made: one enum for the whole crate.
 ///
@@ -27,6 +27,13 @@ pub enum Error {
         /// The seed that was given.
         seed: u64,
     },
+    /// A range of seeds with no seed in it.
+    NoSeeds {
+        /// Where it begins.
+        first: u64,
+        /// Where it ends.
+        last: u64,
+    },
     /// A sequence above 4095.
     SequenceOutOfRange {
         /// The sequence that was given.
@@ -36,6 +43,23 @@ pub enum Error {
     BitsOutOfRange {
         /// The number of bits that was given.
         bits: u32,
+    },
+    /// More bits than [`spread_sequence`](crate::GeneratorBuilder::spread_sequence) can spread a millisecond's start over.
+    SpreadOutOfRange {
+        /// The number of bits that was given.
+        bits: u32,
+    },
+    /// A lead over the clock that is longer than a generator may have.
+    LeadOutOfRange {
+        /// The lead that was given.
+        max_lead: Duration,
+        /// The longest one.
+        limit: Duration,
+    },
+    /// A lead over the clock without a lease, so that a restart would repeat IDs.
+    LeadUnprotected {
+        /// The lead that was given.
+        max_lead: Duration,
     },
     /// The clock, or an instant that was given, lies before the epoch, so its tick would be negative.
     EpochInFuture {
@@ -74,6 +98,11 @@ pub enum Error {
     NoForkGuard {
         /// What `pthread_atfork` answered.
         code: i32,
+    },
+    /// The thread of a [`CoarseClock`](crate::CoarseClock) could not be started.
+    NoTicker {
+        /// What the system said.
+        reason: Box<str>,
     },
     /// The node is used in this process in the other way, under a lease or without one, or under another lease.
     NodeInUse {
@@ -160,12 +189,26 @@ impl fmt::Display for Error {
             Error::SeedOutOfRange { seed } => {
                 write!(f, "seed {seed} is out of range: a seed has 5 bits, so use 0 to {MAX_SEED}")
             }
+            Error::NoSeeds { first, last } => {
+                write!(f, "the seeds {first}..={last} are none: use 0..={MAX_SEED}, or a part of it")
+            }
             Error::SequenceOutOfRange { sequence } => {
                 write!(f, "sequence {sequence} is out of range: a sequence has 12 bits, so use 0 to {MAX_SEQUENCE}")
             }
             Error::BitsOutOfRange { bits } => {
                 write!(f, "cannot draw a seed of {bits} bits: use 1 to 64 (a pid or a seed has 5)")
             }
+            Error::SpreadOutOfRange { bits } => {
+                write!(f, "cannot spread the sequence over {bits} bits: use 0 to {}", SEQUENCE_BITS - 1)
+            }
+            Error::LeadOutOfRange { max_lead, limit } => {
+                write!(f, "a max_lead of {max_lead:?} is too long: use at most {limit:?}")
+            }
+            Error::LeadUnprotected { max_lead } => write!(
+                f,
+                "with a max_lead of {max_lead:?} a restart would repeat the IDs issued ahead of the clock: hold the node \
+                 under a lease, or acknowledge it with allow_repeats_after_restart"
+            ),
             Error::EpochInFuture { epoch, now } => write!(
                 f,
                 "the epoch {epoch} lies {} ms after the time {now} (both Unix milliseconds): use an epoch in the \
@@ -197,6 +240,11 @@ impl fmt::Display for Error {
                 f,
                 "the guard against IDs that a forked child repeats could not be set up (pthread_atfork: {code}): free \
                  some memory and try again"
+            ),
+            Error::NoTicker { reason } => write!(
+                f,
+                "the thread of the coarse clock could not be started ({reason}): allow the process more threads, or use \
+                 the SystemClock"
             ),
             Error::NodeInUse { pid, seed, leased: true } => write!(
                 f,

@@ -1,3 +1,5 @@
+mod builder;
+
 use core::sync::atomic::{Ordering, fence};
 use core::time::Duration;
 use std::sync::Arc;
@@ -5,17 +7,18 @@ use std::sync::Arc;
 use crossbeam_utils::CachePadded;
 
 use crate::block::Block;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, SystemClock, whole_millis};
 use crate::epoch::Epoch;
 use crate::error::Error;
 use crate::fork;
 use crate::layout;
 use crate::node::Node;
-use crate::registry;
 use crate::snowflake::{Record, Snowflake};
 use crate::stats::{Counters, Stats};
-use crate::timeline::{Instant, Refusal, Timeline};
+use crate::timeline::{Instant, Missed, Refusal, Run, Spread, Timeline};
 use crate::wait::Wait;
+
+pub use builder::GeneratorBuilder;
 
 /// Issues IDs for one node: unique, and increasing for each thread that calls it.
 ///
@@ -52,26 +55,14 @@ pub struct Generator<C = SystemClock> {
     node: Node,
     wait: Wait,
     max_wait: Duration,
+    max_lead: Duration,
+    spread: Spread,
     clock: C,
     /// The process that built it (see `fork::generation`).
     generation: u64,
     leased: bool,
     /// On lines of their own: what races count must not take the fields above from the other threads.
     counters: CachePadded<Counters>,
-}
-
-/// Sets up a [`Generator`] other than the default one; made by [`Generator::builder`].
-#[derive(Clone, Debug)]
-#[must_use = "a builder does nothing until build() is called"]
-pub struct GeneratorBuilder<C = SystemClock> {
-    epoch: Epoch,
-    node: Node,
-    wait: Wait,
-    max_wait: Duration,
-    /// Whether the node is held under a lease, and the timeline closed until its window is opened.
-    leased: bool,
-    resume_after: Option<Snowflake>,
-    clock: C,
 }
 
 impl Generator {
@@ -97,119 +88,7 @@ impl Generator {
     /// # Ok::<(), pyflake::Error>(())
     /// ```
     pub fn builder(epoch: Epoch, node: Node) -> GeneratorBuilder {
-        GeneratorBuilder {
-            epoch,
-            node,
-            wait: Wait::default(),
-            max_wait: Duration::from_secs(1),
-            leased: false,
-            resume_after: None,
-            clock: SystemClock::new(),
-        }
-    }
-}
-
-impl<C: Clock> GeneratorBuilder<C> {
-    /// Uses another clock than the [`SystemClock`].
-    pub fn clock<D: Clock>(self, clock: D) -> GeneratorBuilder<D> {
-        let GeneratorBuilder { epoch, node, wait, max_wait, leased, resume_after, clock: _ } = self;
-        GeneratorBuilder { epoch, node, wait, max_wait, leased, resume_after, clock }
-    }
-
-    /// Sets how a caller waits when the 4096 IDs of a millisecond are issued; [`Wait::Adaptive`] by default.
-    pub fn wait(mut self, wait: Wait) -> Self {
-        self.wait = wait;
-        self
-    }
-
-    /// Sets the longest wait a call may make, by the generator's clock; a second by default.
-    ///
-    /// A wait that is known to be longer is refused before it begins. Zero makes every call answer at once.
-    pub fn max_wait(mut self, max_wait: Duration) -> Self {
-        self.max_wait = max_wait;
-        self
-    }
-
-    /// Makes the generator continue after an ID that was issued before, such as the largest in a database.
-    ///
-    /// No ID will be at or below it, whatever the clock says, so a restart with the wall clock set back repeats
-    /// nothing that the database has seen. Its node does not matter, its epoch must be the generator's. If it lies
-    /// ahead of the clock, calls wait until the clock has passed it (see [`max_wait`](Self::max_wait)).
-    ///
-    /// All generators of this process on the node continue after it too. An ID of a later epoch, read by this one's, may
-    /// lie years ahead: then every call is refused, with the wait's length.
-    ///
-    /// It protects from IDs that are known, and not from those that were issued and are not stored yet; a lease
-    /// protects from both.
-    ///
-    /// ```
-    /// use pyflake::{Epoch, Generator, Node, Snowflake};
-    ///
-    /// let stored = Snowflake::from(473_032_512_445_898_752);
-    /// let epoch = Epoch::from_unix_millis(1_555_301_520_000);
-    /// let generator = Generator::builder(epoch, Node::new(1, 1)?).resume_after(stored).build()?;
-    /// assert!(generator.next_id()? > stored);
-    /// # Ok::<(), pyflake::Error>(())
-    /// ```
-    pub fn resume_after(mut self, id: Snowflake) -> Self {
-        self.resume_after = self.resume_after.max(Some(id));
-        self
-    }
-
-    /// Builds for a node that is held under a lease.
-    pub(crate) fn leased(mut self) -> Self {
-        self.leased = true;
-        self
-    }
-
-    /// Changes the node.
-    pub(crate) fn node(mut self, node: Node) -> Self {
-        self.node = node;
-        self
-    }
-
-    pub(crate) fn epoch(&self) -> Epoch {
-        self.epoch
-    }
-
-    /// Builds the generator.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::EpochInFuture`] if the clock is before the epoch, [`Error::EndOfTime`] if it is past the 42 bits,
-    /// [`Error::Forked`] if this process inherited the node's timeline through `fork`, [`Error::NodeInUse`] if it
-    /// holds the node under a lease.
-    pub fn build(self) -> Result<Generator<C>, Error> {
-        let GeneratorBuilder { epoch, node, wait, max_wait, leased, resume_after, clock } = self;
-        epoch.tick(clock.unix_millis())?;
-        let timeline = match (clock.tells_machine_time(), leased) {
-            (true, _) => registry::timeline(epoch, node, leased)?,
-            (false, true) => Arc::new(Timeline::closed()),
-            (false, false) => Arc::new(Timeline::open_ended()),
-        };
-        // SeqCst: as in `finish`.
-        fence(Ordering::SeqCst);
-        if let Some(id) = resume_after {
-            // The next tick, and not the next sequence: the ID may be of another node, which the order of IDs puts
-            // above this one within a tick.
-            timeline.raise(layout::first_slot(id.tick() + 1));
-        }
-        let generator = Generator {
-            timeline,
-            epoch,
-            node_bits: node.bits(),
-            node,
-            wait,
-            max_wait,
-            clock,
-            generation: fork::generation(),
-            leased,
-            counters: CachePadded::default(),
-        };
-        if !leased {
-            generator.check()?;
-        }
-        Ok(generator)
+        GeneratorBuilder::new(epoch, node)
     }
 }
 
@@ -229,16 +108,16 @@ impl<C: Clock> Generator<C> {
     /// - [`Error::LeaseLost`], [`Error::PastLease`] from a leased generator whose window has ended.
     #[inline]
     pub fn next_id(&self) -> Result<Snowflake, Error> {
-        match self.claim(1) {
-            Some(slot) => Ok(self.id(slot)),
-            None => self.next_id_slow(),
+        match self.claim() {
+            Ok(slot) => Ok(self.id(slot)),
+            Err(missed) => self.next_id_anew(missed),
         }
     }
 
-    #[cold]
+    /// The rest of [`next_id`](Self::next_id) where the clock's tick is not the one that was last begun, or has no room.
     #[inline(never)]
-    fn next_id_slow(&self) -> Result<Snowflake, Error> {
-        self.claim_and_wait(1).map(|slot| self.id(slot))
+    fn next_id_anew(&self, missed: Missed) -> Result<Snowflake, Error> {
+        self.claim_missed(missed).map_or_else(|| self.claim_and_wait(1), Ok).map(|slot| self.id(slot))
     }
 
     /// Issues the next ID if that is possible without waiting.
@@ -251,19 +130,16 @@ impl<C: Clock> Generator<C> {
     /// [`Error::Exhausted`] where [`next_id`](Self::next_id) would wait, otherwise the same.
     #[inline]
     pub fn try_next_id(&self) -> Result<Snowflake, Error> {
-        match self.claim(1) {
-            Some(slot) => Ok(self.id(slot)),
-            None => self.try_next_id_slow(),
+        match self.claim() {
+            Ok(slot) => Ok(self.id(slot)),
+            Err(missed) => self.try_next_id_anew(missed),
         }
     }
 
-    #[cold]
+    /// The rest of [`try_next_id`](Self::try_next_id), as `next_id_anew`.
     #[inline(never)]
-    fn try_next_id_slow(&self) -> Result<Snowflake, Error> {
-        match self.claim_within(1, Duration::ZERO)? {
-            Ok(run) => Ok(self.id(run.first)),
-            Err(last_tick) => Err(Error::Exhausted { retry_after: self.time_until(last_tick) }),
-        }
+    fn try_next_id_anew(&self, missed: Missed) -> Result<Snowflake, Error> {
+        self.claim_missed(missed).map_or_else(|| self.claim_now(1), Ok).map(|slot| self.id(slot))
     }
 
     /// Claims a run of `n` consecutive IDs with one compare-and-swap; none for 0.
@@ -281,10 +157,7 @@ impl<C: Clock> Generator<C> {
         if n == 0 {
             return Ok(Block::new(0, 0, self.node_bits));
         }
-        let first = match self.claim(n) {
-            Some(first) => first,
-            None => self.claim_and_wait(n)?,
-        };
+        let first = self.claim_run(n, self.true_tick(self.tick())).map_or_else(|| self.claim_and_wait(n), Ok)?;
         Ok(Block::new(first, n, self.node_bits))
     }
 
@@ -367,6 +240,7 @@ impl<C: Clock> Generator<C> {
             waited: Duration::from_nanos(self.counters.waited.get()),
             lost_races: self.counters.lost_races.get(),
             clock: self.clock.stats(),
+            lead: self.time_until(layout::tick_of_slot(self.timeline.free().saturating_sub(1))),
             window: self.leased.then(|| self.window_end().map_or(Duration::ZERO, left)),
         }
     }
@@ -377,20 +251,20 @@ impl<C: Clock> Generator<C> {
             let (pid, seed) = (self.node.pid(), self.node.seed());
             return Err(Error::NodeInUse { pid, seed, leased: true });
         }
-        self.timeline.open(self.slot_at(floor), self.slot_at(until));
+        self.timeline.open(self.tick_at(floor), self.tick_at(until));
         Ok(())
     }
 
     /// Extends the window of a lease, in Unix milliseconds.
     pub(crate) fn extend(&self, until: u64) {
-        self.timeline.extend(self.slot_at(until));
+        self.timeline.extend(self.tick_at(until));
     }
 
     /// The first Unix millisecond past the window; `None` where issue is closed.
     pub(crate) fn window_end(&self) -> Option<u64> {
         match self.timeline.limit() {
             0 => None,
-            limit => Some(self.epoch.unix_millis(layout::tick_of_slot(limit))),
+            limit => Some(self.epoch.unix_millis(limit)),
         }
     }
 
@@ -417,9 +291,9 @@ impl<C: Clock> Generator<C> {
         self.epoch.unix_millis(layout::tick_of_slot(self.timeline.free()))
     }
 
-    /// The first slot of a Unix millisecond; at most the end of 42 bits, and 0 before the epoch.
-    fn slot_at(&self, unix_millis: u64) -> u64 {
-        layout::first_slot(unix_millis.saturating_sub(self.epoch.as_unix_millis()).min(layout::MAX_TICK + 1))
+    /// The tick of a Unix millisecond; at most the end of 42 bits, and 0 before the epoch.
+    fn tick_at(&self, unix_millis: u64) -> u64 {
+        unix_millis.saturating_sub(self.epoch.as_unix_millis()).min(layout::TICKS)
     }
 
     /// Refuses where the generator can issue no more.
@@ -432,55 +306,105 @@ impl<C: Clock> Generator<C> {
         if self.leased && self.generation == fork::generation() { Error::LeaseLost } else { Error::Forked }
     }
 
-    #[inline]
-    fn claim(&self, n: u64) -> Option<u64> {
-        // Before the epoch this wraps to a tick far past 42 bits, which the timeline leaves to the slow path.
-        self.timeline
-            .claim(n, &self.counters.lost_races, || self.clock.unix_millis().wrapping_sub(self.epoch.as_unix_millis()))
+    /// Issues an ID in a tick that the clock has reached, if there is one left.
+    pub(crate) fn issue_at(&self, tick: u64) -> Option<Snowflake> {
+        self.claim_run(1, tick).map(|slot| self.id(slot))
     }
 
-    #[inline]
-    fn id(&self, slot: u64) -> Snowflake {
-        Snowflake::from(layout::id(slot, self.node_bits))
+    /// Claims a run of `n` IDs in a tick that the clock has reached, if there are so many left.
+    pub(crate) fn reserve_at(&self, n: usize, tick: u64) -> Option<Block> {
+        let n = n as u64;
+        self.claim_run(n, tick).map(|first| Block::new(first, n, self.node_bits))
     }
 
-    /// Claims `n` slots and waits for the last one's tick.
-    #[cold]
-    #[inline(never)]
-    fn claim_and_wait(&self, n: u64) -> Result<u64, Error> {
-        match self.claim_within(n, self.max_wait)? {
-            Ok(run) => {
-                if run.ahead {
-                    let last = layout::tick_of_slot(run.first + n - 1);
-                    let waited = self.wait.until(&self.clock, self.epoch.unix_millis(last), self.max_wait)?;
-                    self.counters.waits.add(1);
-                    self.counters.waited.add(u64::try_from(waited.as_nanos()).unwrap_or(u64::MAX));
-                }
-                Ok(run.first)
-            }
-            Err(last_tick) => Err(Error::WaitTooLong { wait: self.time_until(last_tick), max_wait: self.max_wait }),
+    /// Claims up to `n` IDs, at least 1, in a tick that the clock has reached, if there are any left.
+    pub(crate) fn reserve_some_at(&self, n: usize, tick: u64) -> Option<Block> {
+        let (first, n) = self.timeline.claim_some(1, n as u64, tick, self.spread, &self.counters.lost_races)?;
+        Some(Block::new(first, n, self.node_bits))
+    }
+
+    /// The clock's tick. Before the epoch this wraps to one far past 42 bits, which the timeline leaves to the slow path.
+    #[inline]
+    pub(crate) fn tick(&self) -> u64 {
+        self.clock.unix_millis().wrapping_sub(self.epoch.as_unix_millis())
+    }
+
+    /// The clock's tick as it is: the given one, or that of the true time if the clock may be late.
+    pub(crate) fn true_tick(&self, tick: u64) -> u64 {
+        if self.clock.may_be_late() {
+            whole_millis(self.clock.unix_time()).wrapping_sub(self.epoch.as_unix_millis())
+        } else {
+            tick
         }
     }
 
-    /// Claims `n` slots that end at most `patience` ahead of the clock, or says the tick they would end in.
-    fn claim_within(&self, n: u64, patience: Duration) -> Result<Result<crate::timeline::Run, u64>, Error> {
-        let claim = self.timeline.claim_within(n, &self.counters.lost_races, || {
+    #[inline]
+    pub(crate) fn claim(&self) -> Result<u64, Missed> {
+        self.timeline.claim(self.clock.may_be_late(), || self.tick())
+    }
+
+    pub(crate) fn claim_missed(&self, missed: Missed) -> Option<u64> {
+        self.timeline.claim_missed(missed, self.true_tick(missed.tick), self.spread, &self.counters.lost_races)
+    }
+
+    #[inline]
+    pub(crate) fn id(&self, slot: u64) -> Snowflake {
+        Snowflake::from(layout::id(slot, self.node_bits))
+    }
+
+    fn claim_run(&self, n: u64, tick: u64) -> Option<u64> {
+        self.timeline.claim_run(n, tick, self.spread, &self.counters.lost_races)
+    }
+
+    /// Claims `n` slots that can be handed out at once.
+    #[cold]
+    #[inline(never)]
+    fn claim_now(&self, n: u64) -> Result<u64, Error> {
+        match self.claim_within(n, Duration::ZERO)? {
+            Ok(run) => Ok(run.first),
+            Err(last_tick) => Err(Error::Exhausted { retry_after: self.time_until_due(last_tick) }),
+        }
+    }
+
+    /// Claims `n` slots and waits until they can be handed out.
+    #[cold]
+    #[inline(never)]
+    fn claim_and_wait(&self, n: u64) -> Result<u64, Error> {
+        let run = match self.claim_within(n, self.max_wait)? {
+            Ok(run) => run,
+            Err(last_tick) => {
+                return Err(Error::WaitTooLong { wait: self.time_until_due(last_tick), max_wait: self.max_wait });
+            }
+        };
+        let last_tick = layout::tick_of_slot(run.first + n - 1);
+        if run.ahead && !self.time_until_due(last_tick).is_zero() {
+            let due = Duration::from_millis(self.epoch.unix_millis(last_tick)).saturating_sub(self.max_lead);
+            let waited = self.wait.until(&self.clock, due, self.max_wait)?;
+            self.counters.waits.add(1);
+            self.counters.waited.add(u64::try_from(waited.as_nanos()).unwrap_or(u64::MAX));
+        }
+        Ok(run.first)
+    }
+
+    /// Claims `n` slots that can be handed out in at most `patience`, or says the tick they would end in.
+    fn claim_within(&self, n: u64, patience: Duration) -> Result<Result<Run, u64>, Error> {
+        let claim = self.timeline.claim_within(n, self.spread, &self.counters.lost_races, || {
             let now = self.clock.unix_time();
             let tick = self.epoch.tick(whole_millis(now))?;
             // Past the end of time the limit refuses, so the reach need not.
-            let latest = whole_millis(now.saturating_add(patience));
+            let latest = whole_millis(now.saturating_add(self.max_lead).saturating_add(patience));
             Ok::<_, Error>(Instant { tick, reach: latest - self.epoch.as_unix_millis() })
         })?;
         match claim {
             Ok(run) => Ok(Ok(run)),
             Err(Refusal::Ahead { last_tick }) => Ok(Err(last_tick)),
             Err(Refusal::Limit { limit: 0, .. }) => Err(self.closed()),
-            Err(Refusal::Limit { end, limit }) => {
-                let end = self.epoch.unix_millis(layout::tick_of_slot(end - 1));
-                Err(if limit == layout::SLOTS {
+            Err(Refusal::Limit { last_tick, limit }) => {
+                let end = self.epoch.unix_millis(last_tick);
+                Err(if limit == layout::TICKS {
                     Error::EndOfTime { epoch: self.epoch.as_unix_millis(), now: end }
                 } else {
-                    Error::PastLease { end, until: self.epoch.unix_millis(layout::tick_of_slot(limit)) }
+                    Error::PastLease { end, until: self.epoch.unix_millis(limit) }
                 })
             }
         }
@@ -490,11 +414,11 @@ impl<C: Clock> Generator<C> {
     fn time_until(&self, tick: u64) -> Duration {
         Duration::from_millis(self.epoch.unix_millis(tick)).saturating_sub(self.clock.unix_time())
     }
-}
 
-/// The whole milliseconds of a time.
-fn whole_millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+    /// The time until IDs of a tick may be handed out.
+    fn time_until_due(&self, tick: u64) -> Duration {
+        self.time_until(tick).saturating_sub(self.max_lead)
+    }
 }
 
 /// The endless iterator of [`Generator::records`].

@@ -35,8 +35,8 @@ const SEED_SHIFT: u32 = PID_SHIFT + PID_BITS;
 const TICK_SHIFT: u32 = SEED_SHIFT + SEED_BITS;
 const _: () = assert!(TICK_SHIFT + TICK_BITS == 64, "the four fields fill 64 bits exactly");
 
-/// One past the last slot of the number line: the end of 42 bits.
-pub(crate) const SLOTS: u64 = 1 << (TICK_BITS + SEQUENCE_BITS);
+/// One past the last tick: the end of 42 bits.
+pub(crate) const TICKS: u64 = MAX_TICK + 1;
 
 /// The first slot of a tick. Only for ticks up to `MAX_TICK + 1`: a larger one would lose its top bits.
 pub(crate) const fn first_slot(tick: u64) -> u64 {
@@ -49,9 +49,26 @@ pub(crate) const fn tick_of_slot(slot: u64) -> u64 {
     slot >> SEQUENCE_BITS
 }
 
+/// The place of a slot within its tick.
+pub(crate) const fn sequence_of_slot(slot: u64) -> u64 {
+    slot & MAX_SEQUENCE as u64
+}
+
 /// One past the last slot of the tick that has begun just before `free`: `free` itself where no tick is begun.
 pub(crate) const fn end_of_begun_tick(free: u64) -> u64 {
     free.next_multiple_of(IDS_PER_TICK)
+}
+
+/// A number below `2^bits` that a tick and a node share out evenly: also ticks that are a fixed step apart, and nodes
+/// in one tick.
+pub(crate) const fn scatter(tick: u64, node_bits: u64, bits: u32) -> u64 {
+    // The finalizer of SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014). The node
+    // goes above the tick, which has 42 bits.
+    let mut mixed = tick ^ node_bits << (TICK_BITS - SEQUENCE_BITS);
+    mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^= mixed >> 31;
+    mixed & ((1 << bits) - 1)
 }
 
 /// The node's bits in their place inside an ID.
@@ -61,8 +78,7 @@ pub(crate) const fn node_bits(pid: u8, seed: u8) -> u64 {
 
 /// The ID of a slot of a node, whose bits come from [`node_bits`].
 pub(crate) const fn id(slot: u64, node_bits: u64) -> u64 {
-    let sequence = slot & MAX_SEQUENCE as u64;
-    (slot >> SEQUENCE_BITS) << TICK_SHIFT | node_bits | sequence
+    tick_of_slot(slot) << TICK_SHIFT | node_bits | sequence_of_slot(slot)
 }
 
 /// The tick of an ID.

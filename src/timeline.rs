@@ -3,32 +3,41 @@
 //!
 //! # Why no slot is claimed twice
 //!
-//! Every claim is a compare-and-swap on the one word `state` that moves it strictly forward, from `free` to at least
-//! `free + n`, and claims only slots between the two. Compare-and-swaps on one word are totally ordered (its
-//! modification order) whatever their memory ordering, and each reads the value the one before it wrote. So the
-//! claimed runs are disjoint and increasing in that order. That is the whole proof; a thread's own claims are
-//! increasing too, as a thread never sees a word's modification order run backwards.
+//! Every claim is one atomic read-modify-write of the one word `state` that moves it strictly forward, and claims only
+//! slots between the value it read and the one it wrote. Read-modify-writes of one word are totally ordered (its
+//! modification order) whatever their memory ordering, and each reads what the one before it wrote. So the claimed runs
+//! are disjoint and increasing in that order. That is the whole proof; a thread's own claims are increasing too, as a
+//! thread never sees a word's modification order run backwards.
+//!
+//! A claim of one slot in the tick that is begun, nearly every claim, is an addition: it cannot lose a race, so no
+//! thread waits for another, and the slot it claims is known from what it read. All others are compare-and-swaps.
 //!
 //! # Why the orderings are as they are
 //!
 //! `state` is `Relaxed` throughout. A claim publishes nothing but itself: no other memory is read or written on the
 //! strength of it. Users who pass an ID to another thread synchronise by the means they pass it with.
 //!
-//! `limit` stands apart from `state`, and a claim may use a value of it that is out of date by the time of the swap.
-//! That is sound because `limit` bounds the tick *inside the ID*, not the moment of the claim: a slot below a bound
+//! `limit` stands apart from `state`, and a claim may use a value of it that is out of date by the time it claims.
+//! That is sound because `limit` bounds the tick *inside the ID*, not the moment of the claim: a tick below a bound
 //! that was ever good stays good. A lower bound comes with a limit only where a window is opened: the state is first
 //! raised to the window's floor, then the limit is stored with `Release`, and claims load it with `Acquire`. So a
-//! claim that goes by the new limit swaps a state that has been raised, and cannot land in the gap between two windows.
+//! claim that goes by the new limit moves a state that has been raised, and cannot land in the gap between two windows.
 
 use crossbeam_utils::CachePadded;
 
-use crate::layout::{IDS_PER_TICK, MAX_TICK, SLOTS, end_of_begun_tick, first_slot, tick_of_slot};
+use crate::layout::{IDS_PER_TICK, TICKS, first_slot, scatter, sequence_of_slot, tick_of_slot};
 use crate::sync::{AtomicU32, AtomicU64, Backoff, Counter, Ordering};
+
+/// How many slots a clock that may be late is believed for.
+const LOOK: u64 = 256;
+
+/// How many races a claim loses before it leaves the cores to the others: by then it has spun for a microsecond or two.
+const ATTEMPTS: u32 = 8;
 
 /// The claimed slots of one node.
 #[derive(Debug)]
 pub(crate) struct Timeline {
-    /// Both words on one line of their own: a claim reads `limit` and swaps `state`, and the line is fetched once.
+    /// Both words on one line of their own: a claim reads `limit` and moves `state`, and the line is fetched once.
     words: CachePadded<Words>,
     /// 1 while a lease of this process governs the window. Two would take each other's for their own.
     governed: AtomicU32,
@@ -36,56 +45,89 @@ pub(crate) struct Timeline {
 
 #[derive(Debug)]
 struct Words {
-    /// A [`State`], moved forward by compare-and-swap and never written otherwise.
+    /// A [`State`], moved forward by read-modify-writes and never written otherwise.
     state: AtomicU64,
-    /// One past the last slot that may be claimed; 0 while closed.
+    /// One past the last tick that may be claimed; 0 while closed.
     limit: AtomicU64,
 }
 
 /// What the word `state` says.
 ///
-/// | bit 63 | bits 0..=54     | meaning                                                                   |
-/// |--------|-----------------|---------------------------------------------------------------------------|
-/// | 0      | next free slot  | the clock had reached the tick of the last claimed slot                   |
-/// | 1      | next free slot  | the last claim ran ahead of the clock, its caller is waiting for the tick |
+/// | bit 63 | bits 21..=62 | bits 0..=20      | meaning                                                              |
+/// |--------|--------------|------------------|----------------------------------------------------------------------|
+/// | 0      | tick         | claimed slots    | the tick has begun: the clock had reached it at a claim in it        |
+/// | 0      | tick         | 4096 and more    | the same, and it is full                                             |
+/// | 1      | tick         | claimed slots    | it may not have begun: it is a window's floor, or who claimed the last slot waits for it |
 ///
-/// The flag keeps the promise that no ID is handed out before its time. After a claim with the clock, a caller whose
-/// clock reads earlier (it stepped back, or another core's lags) may go on inside the tick that is begun; after a
-/// claim ahead of the clock, it may not. The flag makes the word larger than any limit, so the fast path needs no
-/// test of its own to leave these cases to the slow one.
+/// The flag keeps the promise that no ID is handed out before its time. In a tick that is begun, a caller whose clock
+/// reads earlier (it stepped back, or another core's lags) may go on; in one that is not, it may not. The flag makes the
+/// word differ from any tick's, so the fast path needs no test of its own to leave these cases to the slow one.
+///
+/// The number of claimed slots has 9 bits more than a tick has slots. An addition that comes late, because its thread was
+/// held up after it had found room, counts on there and claims nothing. There can be one for each thread at most; two
+/// million of them would carry into the tick, which skips slots and repeats none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct State(u64);
 
 impl State {
     const AHEAD: u64 = 1 << 63;
+    const TICK_SHIFT: u32 = 21;
 
-    const fn new(free: u64, ahead: bool) -> Self {
-        State(if ahead { free | Self::AHEAD } else { free })
+    /// Nothing is claimed below the first slot of a tick, and it may not have begun.
+    const fn floor(tick: u64) -> Self {
+        State(State::begin(tick) | State::AHEAD)
     }
 
-    const fn free(self) -> u64 {
-        self.0 & !Self::AHEAD
+    /// The word of a begun tick without claimed slots. No state is this one, but the number of claimed slots is what it
+    /// lacks to the states of its tick.
+    const fn begin(tick: u64) -> u64 {
+        tick << State::TICK_SHIFT
+    }
+
+    /// All slots below `end` are claimed.
+    const fn after(end: u64, ahead: bool) -> Self {
+        let last = end - 1;
+        let state = State::begin(tick_of_slot(last)) + sequence_of_slot(last) + 1;
+        State(if ahead { state | State::AHEAD } else { state })
     }
 
     const fn is_ahead(self) -> bool {
-        self.0 & Self::AHEAD != 0
+        self.0 & State::AHEAD != 0
+    }
+
+    const fn tick(self) -> u64 {
+        (self.0 & !State::AHEAD) >> State::TICK_SHIFT
+    }
+
+    const fn claimed(self) -> u64 {
+        self.0 & ((1 << State::TICK_SHIFT) - 1)
+    }
+
+    /// The first slot that is not claimed.
+    fn free(self) -> u64 {
+        first_slot(self.tick()) + self.claimed().min(IDS_PER_TICK)
+    }
+
+    /// The first slot of a run of `n` that is claimed in `tick` or later.
+    fn first(self, n: u64, tick: u64, spread: Spread) -> u64 {
+        let free = self.free();
+        if tick_of_slot(free) < tick { first_slot(tick) + spread.start(tick, n) } else { free }
     }
 
     /// The claim of `n` slots from this state: the new state and the run, or why not.
-    fn claim(self, n: u64, at: Instant, limit: u64) -> Result<(State, Run), Refusal> {
-        let free = self.free();
-        let first = free.max(first_slot(at.tick));
+    fn claim(self, n: u64, at: Instant, spread: Spread, limit: u64) -> Result<(State, Run), Refusal> {
+        let first = self.first(n, at.tick, spread);
         let end = first.saturating_add(n);
-        if end > limit {
-            return Err(Refusal::Limit { end, limit });
-        }
-        let begun = if self.is_ahead() { free } else { end_of_begun_tick(free) };
-        let ahead = end > begun.max(first_slot(at.tick + 1));
         let last_tick = tick_of_slot(end - 1);
+        if last_tick >= limit {
+            return Err(Refusal::Limit { last_tick, limit });
+        }
+        let begun = if self.is_ahead() { self.free() } else { first_slot(self.tick() + 1) };
+        let ahead = end > begun.max(first_slot(at.tick + 1));
         if ahead && last_tick > at.reach {
             return Err(Refusal::Ahead { last_tick });
         }
-        Ok((State::new(end, ahead), Run { first, ahead }))
+        Ok((State::after(end, ahead), Run { first, ahead }))
     }
 }
 
@@ -96,6 +138,32 @@ pub(crate) struct Instant {
     pub(crate) tick: u64,
     /// The last tick that the claim may end in: `tick`, or a later one the caller is ready to wait for.
     pub(crate) reach: u64,
+}
+
+/// Where the claims of a tick begin, if the one before it was not full: at slot 0, or spread over 2^`bits`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Spread {
+    pub(crate) bits: u32,
+    pub(crate) node_bits: u64,
+}
+
+impl Spread {
+    fn start(self, tick: u64, n: u64) -> u64 {
+        if self.bits == 0 {
+            return 0;
+        }
+        // A run that fits the whole tick also fits what is left of it.
+        scatter(tick, self.node_bits, self.bits).min(IDS_PER_TICK.saturating_sub(n))
+    }
+}
+
+/// A claim that was not the ordinary one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Missed {
+    /// The clock's tick.
+    pub(crate) tick: u64,
+    /// What the addition found: a state of another tick, or a full one. The floor of all, where none was made.
+    found: State,
 }
 
 /// A claimed run of slots.
@@ -110,8 +178,8 @@ pub(crate) struct Run {
 /// Why a claim was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// The run would pass the limit.
-    Limit { end: u64, limit: u64 },
+    /// The run would end in `last_tick`, at the limit or past it.
+    Limit { last_tick: u64, limit: u64 },
     /// The run would end in `last_tick`, later than the caller can wait for.
     Ahead { last_tick: u64 },
 }
@@ -119,7 +187,7 @@ pub(crate) enum Refusal {
 impl Timeline {
     /// A timeline with nothing claimed, open to the end of 42 bits.
     pub(crate) fn open_ended() -> Self {
-        Timeline::with_limit(SLOTS)
+        Timeline::with_limit(TICKS)
     }
 
     /// A timeline with nothing claimed, closed until a window is opened.
@@ -128,72 +196,96 @@ impl Timeline {
     }
 
     fn with_limit(limit: u64) -> Self {
-        let words = Words { state: AtomicU64::new(0), limit: AtomicU64::new(limit) };
+        let words = Words { state: AtomicU64::new(State::floor(0).0), limit: AtomicU64::new(limit) };
         Timeline { words: CachePadded::new(words), governed: AtomicU32::new(0) }
     }
 
-    /// Claims a run of `n` slots (at least 1) that fits the current tick, and answers its first slot.
+    /// Claims a slot in the clock's tick where that is begun and has room, which is the case that repeats; what is left
+    /// of all others goes to [`claim_missed`](Self::claim_missed).
     ///
-    /// `None` says that the case is not the ordinary one, and that [`claim_within`](Self::claim_within) can tell what
-    /// it is: the tick is full, the clock is behind, outside the 42 bits (any `tick` above `MAX_TICK`), or the
-    /// timeline is closed.
+    /// With `look`, a claim at each 256th slot misses too: there a clock that may be late is looked at.
     #[inline]
-    pub(crate) fn claim(&self, n: u64, lost_races: &Counter, tick: impl FnOnce() -> u64) -> Option<u64> {
+    pub(crate) fn claim(&self, look: bool, tick: impl FnOnce() -> u64) -> Result<u64, Missed> {
         // The state first, the clock second: in the other order a claim by another thread in between would look like
         // a clock that stepped back.
-        // Relaxed: the swap below decides; this is only its guess.
+        // Relaxed: a guess, to leave a tick without room as it is; the addition below decides.
         let state = self.words.state.load(Ordering::Relaxed);
+        let tick = tick();
         // Acquire: a new window's limit comes with its floor (see the top of this file).
         let limit = self.words.limit.load(Ordering::Acquire);
-        let tick = tick();
-        // The case that repeats, on its own: the clock is in the tick of the free slot, and the run fits. Nothing that
-        // is swapped in depends on the clock, and one comparison is all that the swap waits for.
-        let fits = n <= IDS_PER_TICK
-            && tick_of_slot(state) == tick
-            && tick_of_slot(state + (n - 1)) == tick
-            && state + n <= limit;
-        if !fits {
-            return self.claim_in(n, lost_races, tick);
+        // No value that is loaded goes into the addition, so it need not wait for one: the branch is predicted.
+        let has_room = state.wrapping_sub(State::begin(tick)) < IDS_PER_TICK && tick < limit;
+        if !has_room || look && state.is_multiple_of(LOOK) {
+            return Err(Missed { tick, found: State::floor(0) });
         }
-        // Relaxed, both: the word itself is all that is agreed on.
-        match self.words.state.compare_exchange_weak(state, state + n, Ordering::Relaxed, Ordering::Relaxed) {
-            Ok(_) => Some(state),
-            Err(_) => self.claim_again(n, lost_races, tick),
+        // Relaxed: the word itself is all that is agreed on.
+        let found = self.words.state.fetch_add(1, Ordering::Relaxed);
+        let sequence = found.wrapping_sub(State::begin(tick));
+        if sequence < IDS_PER_TICK {
+            Ok(first_slot(tick) + sequence)
+        } else {
+            Err(Missed { tick, found: State(found) })
         }
     }
 
-    /// The rest of [`claim`](Self::claim) after a lost race.
-    #[cold]
+    /// The rest of [`claim`](Self::claim): the slot that it claimed all the same, or one claimed as a run is.
     #[inline(never)]
-    fn claim_again(&self, n: u64, lost_races: &Counter, tick: u64) -> Option<u64> {
-        lost_races.add(1);
-        self.claim_in(n, lost_races, tick)
+    pub(crate) fn claim_missed(&self, missed: Missed, tick: u64, spread: Spread, lost_races: &Counter) -> Option<u64> {
+        let found = missed.found;
+        // A later tick has come between the look and the addition, and a slot of it is claimed. It is as good as any once
+        // the tick has begun; otherwise it is lost, as the caller has not agreed to wait.
+        // Acquire: as in `claim`.
+        let claimed = !found.is_ahead()
+            && found.claimed() < IDS_PER_TICK
+            && found.tick() < self.words.limit.load(Ordering::Acquire);
+        if claimed { Some(found.free()) } else { self.claim_run(1, tick, spread, lost_races) }
     }
 
-    /// The rest of [`claim`](Self::claim): a new tick, or a case for `claim_within`.
+    /// Claims a run of `n` slots (at least 1) that fits the tick `tick`, and answers its first slot.
+    ///
+    /// `None` says that the case is not an ordinary one, and that [`claim_within`](Self::claim_within) can tell what
+    /// it is: the tick is full, the clock is behind, outside the 42 bits (any `tick` above `MAX_TICK`), the
+    /// timeline is closed, or other callers were faster many times.
     #[inline(never)]
-    fn claim_in(&self, n: u64, lost_races: &Counter, tick: u64) -> Option<u64> {
-        if tick > MAX_TICK {
+    pub(crate) fn claim_run(&self, n: u64, tick: u64, spread: Spread, lost_races: &Counter) -> Option<u64> {
+        self.claim_some(n, n, tick, spread, lost_races).map(|(first, _)| first)
+    }
+
+    /// Claims a run of at least `least` (1 or more) and at most `most` slots in the tick `tick`, as long as it can be,
+    /// and answers its first slot and its length; `None` as in `claim_run`.
+    #[inline]
+    pub(crate) fn claim_some(
+        &self,
+        least: u64,
+        most: u64,
+        tick: u64,
+        spread: Spread,
+        lost_races: &Counter,
+    ) -> Option<(u64, u64)> {
+        // Acquire: as in `claim`.
+        if tick >= self.words.limit.load(Ordering::Acquire) {
             return None;
         }
-        // Acquire and Relaxed as in `claim`.
-        let limit = self.words.limit.load(Ordering::Acquire);
-        let last = limit.min(first_slot(tick + 1)).checked_sub(n)?;
+        let end = first_slot(tick + 1);
+        // Relaxed, here and at the swap: as in `claim`.
         let mut state = self.words.state.load(Ordering::Relaxed);
-        loop {
-            let first = state.max(first_slot(tick));
-            if first > last {
+        let backoff = Backoff::new();
+        for _ in 0..ATTEMPTS {
+            let first = State(state).first(most, tick, spread);
+            let n = most.min(end.saturating_sub(first));
+            if n < least {
                 return None;
             }
-            match self.words.state.compare_exchange_weak(state, first + n, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return Some(first),
+            let next = State::after(first + n, false).0;
+            match self.words.state.compare_exchange_weak(state, next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return Some((first, n)),
                 // The tick is not read again: if it is out of date, the run does not fit it and `None` follows.
-                Err(seen) => {
-                    lost_races.add(1);
-                    state = seen;
-                }
+                Err(seen) => state = seen,
             }
+            lost_races.add(1);
+            backoff.spin();
         }
+        None
     }
 
     /// Claims a run of `n` slots (at least 1), also one that ends ahead of the clock, up to the tick `reach`.
@@ -204,6 +296,7 @@ impl Timeline {
     pub(crate) fn claim_within<E>(
         &self,
         n: u64,
+        spread: Spread,
         lost_races: &Counter,
         mut now: impl FnMut() -> Result<Instant, E>,
     ) -> Result<Result<Run, Refusal>, E> {
@@ -213,7 +306,7 @@ impl Timeline {
             let state = self.words.state.load(Ordering::Relaxed);
             let limit = self.words.limit.load(Ordering::Acquire);
             let now = now()?;
-            let (next, run) = match State(state).claim(n, now, limit) {
+            let (next, run) = match State(state).claim(n, now, spread, limit) {
                 Ok(claim) => claim,
                 Err(refusal) => return Ok(Err(refusal)),
             };
@@ -222,7 +315,8 @@ impl Timeline {
                 return Ok(Ok(run));
             }
             lost_races.add(1);
-            backoff.spin();
+            // In the end it yields: the others are many, and one of them has claimed at each of these attempts.
+            backoff.snooze();
         }
     }
 
@@ -239,22 +333,24 @@ impl Timeline {
         self.governed.store(0, Ordering::Release);
     }
 
-    /// Opens the window `floor..limit`: nothing below the floor is claimed from now on, nor below what has been.
+    /// Opens the window of ticks `floor..limit`: nothing below the floor is claimed from now on, nor below what has
+    /// been.
     pub(crate) fn open(&self, floor: u64, limit: u64) {
         self.raise(floor);
         // Release: whoever goes by this limit finds the state raised.
         self.words.limit.store(limit, Ordering::Release);
     }
 
-    /// Lets nothing below `floor` be claimed from now on.
+    /// Lets nothing below the tick `floor` be claimed from now on.
     pub(crate) fn raise(&self, floor: u64) {
         // Relaxed: the one word again. A state beyond the floor stays as it is.
         let _ = self.words.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |state| {
-            (State(state).free() < floor).then_some(State::new(floor, false).0)
+            (State(state).free() < first_slot(floor)).then_some(State::floor(floor).0)
         });
     }
 
-    /// Moves the end of an open window to `limit`. A closed timeline stays closed, and a longer window stays as it is.
+    /// Moves the end of an open window to the tick `limit`. A closed timeline stays closed, and a longer window stays
+    /// as it is.
     pub(crate) fn extend(&self, limit: u64) {
         // AcqRel, with the swap in `close`: of the two, the later one has seen the earlier.
         let _ = self
@@ -270,7 +366,7 @@ impl Timeline {
         self.words.limit.swap(0, Ordering::AcqRel);
     }
 
-    /// One past the last slot that may be claimed; 0 while closed.
+    /// One past the last tick that may be claimed; 0 while closed.
     pub(crate) fn limit(&self) -> u64 {
         // Relaxed: nothing is concluded from it but what people are told.
         self.words.limit.load(Ordering::Relaxed)

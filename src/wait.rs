@@ -31,12 +31,11 @@ const EARLY: Duration = Duration::from_micros(110);
 const NAP: Duration = Duration::from_millis(10);
 
 impl Wait {
-    /// Waits until the clock shows the Unix millisecond `until`, or it has had `patience` more than it needed; answers
+    /// Waits until the clock shows the Unix time `until`, or it has had `patience` more than it needed; answers
     /// how long that took.
     #[cold]
     #[inline(never)]
-    pub(crate) fn until(self, clock: &impl Clock, until: u64, patience: Duration) -> Result<Duration, Error> {
-        let until = Duration::from_millis(until);
+    pub(crate) fn until(self, clock: &impl Clock, until: Duration, patience: Duration) -> Result<Duration, Error> {
         let backoff = Backoff::new();
         let start = Instant::now();
         let mut longest = None;

@@ -16,8 +16,8 @@ const fn slot(tick: u64) -> u64 {
 fn a_closed_window_stays_closed_under_a_late_renewal() {
     bounded(3, || {
         let line = Arc::new(Line::new());
-        line.open(slot(1), slot(5));
-        let keeper = fork(&line, |line| line.extend(slot(9)));
+        line.open(1, 5);
+        let keeper = fork(&line, |line| line.extend(9));
         let closer = fork(&line, Line::close);
         let during = line.claim(|| 2);
         assert!(during.is_none_or(|claimed| claimed == slot(2)));
@@ -31,8 +31,8 @@ fn a_closed_window_stays_closed_under_a_late_renewal() {
 fn a_renewal_is_used_only_up_to_its_limit() {
     bounded(3, || {
         let line = Arc::new(Line::new());
-        line.open(slot(1), slot(2));
-        let keeper = fork(&line, |line| line.extend(slot(3)));
+        line.open(1, 2);
+        let keeper = fork(&line, |line| line.extend(3));
         let caller = fork(&line, |line| line.claim(|| 2));
         assert_eq!(line.claim(|| 3), None, "past both limits");
         let claimed = join(caller);
@@ -47,10 +47,10 @@ fn a_renewal_is_used_only_up_to_its_limit() {
 fn the_gap_between_two_windows_is_never_claimed() {
     bounded(3, || {
         let line = Arc::new(Line::new());
-        line.open(slot(1), slot(3));
+        line.open(1, 3);
         let keeper = fork(&line, |line| {
             line.close();
-            line.open(slot(6), slot(9));
+            line.open(6, 9);
         });
         // The clock stands in the gap: tick 4 is another holder's.
         let in_gap = line.claim(|| 4);
@@ -69,7 +69,7 @@ fn handover(claim: impl Fn(&Line, u64, &AtomicU64) -> Option<u64> + Send + Sync 
         let stored = Arc::new(AtomicU64::new(2));
         let old = fork(&time, move |time| {
             let line = Line::new();
-            line.open(slot(0), slot(2));
+            line.open(0, 2);
             [claim(&line, 2, time), claim(&line, 2, time)]
         });
         let ticker = fork(&time, |time| time.store(2, SeqCst));
@@ -77,7 +77,7 @@ fn handover(claim: impl Fn(&Line, u64, &AtomicU64) -> Option<u64> + Send + Sync 
         let floor = stored.load(Relaxed);
         stored.store(floor + 2, Relaxed);
         let successor = Line::new();
-        successor.open(slot(floor), slot(floor + 2));
+        successor.open(floor, floor + 2);
         let new = successor.claim(|| 2);
         join(ticker);
         for id in join(old).into_iter().flatten() {
@@ -97,7 +97,7 @@ fn windows_of_two_holders_never_meet() {
 fn negative_control_check_before_the_claim() {
     handover(|line, until, time| {
         // As if there were no limit inside the claim.
-        line.extend(slot(9));
+        line.extend(9);
         if time.load(SeqCst) >= until {
             return None;
         }
@@ -110,7 +110,7 @@ fn negative_control_check_before_the_claim() {
 #[should_panic(expected = "duplicate")]
 fn negative_control_check_after_the_claim() {
     handover(|line, until, time| {
-        line.extend(slot(9));
+        line.extend(9);
         let seen = AtomicU64::new(time.load(SeqCst));
         let claimed = line.claim(|| time.load(SeqCst));
         if seen.load(SeqCst) >= until { None } else { claimed }
