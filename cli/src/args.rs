@@ -1,8 +1,11 @@
 //! What the commands' arguments have in common: numbers with limits, the epoch, and errors of one line.
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use indicatif::HumanDuration;
+use jiff::Timestamp;
 use pyflake::Epoch;
 use pyflake::layout::MAX_TICK;
 
@@ -24,7 +27,7 @@ impl EpochArg {
 /// The last epoch of which every ID has a date: a later one is a mistake, such as one in microseconds.
 fn latest_epoch() -> u64 {
     // By the second: jiff takes no milliseconds after the last whole one.
-    jiff::Timestamp::MAX.as_second().unsigned_abs() * 1000 - MAX_TICK
+    Timestamp::MAX.as_second().unsigned_abs() * 1000 - MAX_TICK
 }
 
 /// How rows look.
@@ -62,4 +65,15 @@ pub(crate) fn one_line(error: &clap::Error) -> String {
         .filter(|part| !part.starts_with("Usage:") && !part.starts_with("For more information"))
         .map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "));
     format!("{} (see --help)", parts.collect::<Vec<_>>().join("; "))
+}
+
+/// How long ago an instant was, for people.
+pub(crate) fn age(then: Timestamp, now: Timestamp) -> String {
+    let age = then.duration_until(now);
+    let length = age.unsigned_abs();
+    match HumanDuration(length) {
+        _ if length < Duration::from_secs(1) => "now".into(),
+        length if age.is_negative() => format!("{length} in the future"),
+        length => format!("{length} ago"),
+    }
 }

@@ -1,15 +1,13 @@
 //! `pyflake inspect`: what IDs say, row by row.
 
 use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Read, Write};
-use std::time::Duration;
 
 use clap::Args;
-use indicatif::HumanDuration;
 use jiff::Timestamp;
 use pyflake::{Epoch, Snowflake};
 use serde::{Serialize, Serializer};
 
-use crate::args::{EpochArg, Format};
+use crate::args::{EpochArg, Format, age};
 use crate::failure::Failure;
 use crate::say;
 
@@ -154,14 +152,4 @@ impl Parts {
 
 fn rfc3339<S: Serializer>(datetime: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&format_args!("{datetime:.3}"))
-}
-
-fn age(then: Timestamp, now: Timestamp) -> String {
-    let age = then.duration_until(now);
-    let length = age.unsigned_abs();
-    match HumanDuration(length) {
-        _ if length < Duration::from_secs(1) => "now".into(),
-        length if age.is_negative() => format!("{length} in the future"),
-        length => format!("{length} ago"),
-    }
 }

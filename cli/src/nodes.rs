@@ -1,30 +1,32 @@
-//! `pyflake nodes`: who holds which node of a lease directory.
+//! `pyflake nodes`: who holds which node of a store.
 
 use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
 
 use clap::Args;
 use jiff::Timestamp;
+#[cfg(feature = "postgres")]
+use pyflake::lease::LeaseStore;
 use pyflake::lease::{FileStore, NodeStatus};
 use serde::Serialize;
 
-use crate::args::Format;
+use crate::args::{Format, age};
 use crate::failure::Failure;
 use crate::say;
+use crate::store::{Place, StoreArgs};
 
-/// Show who holds which node of a lease directory, and until when
+/// Show who holds which node of a store, since when, and until when
 #[derive(Args)]
 #[command(after_help = "\
 It shows every node that was ever used. A holder issues IDs before UNTIL, and moves that ahead of use; the next holder
-starts there. Nothing is created or changed.
+starts there. ACQUIRED is when the last owner came, where the store keeps that. Nothing is created or changed.
 
-Example:
-  pyflake nodes /var/lib/pyflake")]
+Examples:
+  pyflake nodes /var/lib/pyflake
+  pyflake nodes postgres://app@db.internal/app --format json")]
 pub(crate) struct Nodes {
-    /// The directory that was given to --lease
-    #[arg(value_name = "DIR")]
-    dir: PathBuf,
-    /// How a row looks; the keys of the JSON: pid, seed, held, until (RFC 3339), token, owner, problem
+    #[command(flatten)]
+    store: StoreArgs,
+    /// How a row looks; the keys of the JSON: pid, seed, held, until, acquired (RFC 3339 both), token, owner, problem
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }
@@ -36,6 +38,9 @@ struct Row<'a> {
     seed: u8,
     held: bool,
     until: Option<String>,
+    acquired: Option<String>,
+    #[serde(skip)]
+    age: Option<String>,
     token: u64,
     owner: &'a str,
     problem: Option<&'a str>,
@@ -43,10 +48,15 @@ struct Row<'a> {
 
 impl Nodes {
     pub(crate) fn run(&self) -> Result<(), Failure> {
-        let (epoch, nodes) = FileStore::inspect(&self.dir).map_err(Failure::runtime)?;
+        let (epoch, nodes) = match self.store.place()? {
+            Place::Directory(dir) => FileStore::inspect(dir).map_err(Failure::runtime)?,
+            #[cfg(feature = "postgres")]
+            Place::Postgres(store) => (store.epoch(), store.nodes().map_err(Failure::runtime)?),
+        };
         let mut out = BufWriter::new(io::stdout().lock());
         if let Format::Table = self.format {
-            writeln!(out, "{:>3}  {:>4}  {:4}  {:24}  {:>8}  OWNER", "PID", "SEED", "HELD", "UNTIL", "TOKEN")
+            let (pid, seed, held, until, acquired, token) = ("PID", "SEED", "HELD", "UNTIL", "ACQUIRED", "TOKEN");
+            writeln!(out, "{pid:>3}  {seed:>4}  {held:4}  {until:24}  {acquired:14}  {token:>8}  OWNER")
                 .map_err(Failure::stdout)?;
         }
         for node in &nodes {
@@ -61,12 +71,13 @@ impl Nodes {
     }
 
     fn write(&self, out: &mut impl Write, row: &Row) -> io::Result<()> {
-        let Row { pid, seed, held, until, token, owner, problem } = row;
+        let Row { pid, seed, held, until, acquired: _, age, token, owner, problem } = row;
         match self.format {
             Format::Table => {
                 let (held, until) = (if *held { "yes" } else { "no" }, until.as_deref().unwrap_or("-"));
+                let age = age.as_deref().unwrap_or("-");
                 let problem = problem.map(|problem| format!("  {problem}")).unwrap_or_default();
-                writeln!(out, "{pid:>3}  {seed:>4}  {held:4}  {until:24}  {token:>8}  {owner}{problem}")
+                writeln!(out, "{pid:>3}  {seed:>4}  {held:4}  {until:24}  {age:14}  {token:>8}  {owner}{problem}")
             }
             Format::Json => {
                 serde_json::to_writer(&mut *out, row)?;
@@ -78,17 +89,24 @@ impl Nodes {
 
 impl<'a> Row<'a> {
     fn of(node: &'a NodeStatus) -> Self {
-        // Zero: nothing was given out yet, or it cannot be read. Past the last date: no date, rather than a wrong one.
-        let until = i64::try_from(node.until).ok().filter(|until| *until != 0);
-        let until = until.and_then(|until| Timestamp::from_millisecond(until).ok());
+        // Zero: nothing was given out yet, or it cannot be read.
+        let until = Some(node.until).filter(|until| *until != 0).and_then(date);
+        let acquired = node.acquired.and_then(date);
         Row {
             pid: node.node.pid(),
             seed: node.node.seed(),
             held: node.held,
             until: until.map(|until| format!("{until:.3}")),
+            acquired: acquired.map(|acquired| format!("{acquired:.3}")),
+            age: acquired.map(|acquired| age(acquired, Timestamp::now())),
             token: node.token,
             owner: &node.owner_label,
             problem: node.problem.as_deref(),
         }
     }
+}
+
+/// The date of a time, if it is not past the last one: no date, rather than a wrong one.
+fn date(unix_millis: u64) -> Option<Timestamp> {
+    Timestamp::from_millisecond(i64::try_from(unix_millis).ok()?).ok()
 }

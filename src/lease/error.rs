@@ -49,6 +49,15 @@ pub enum LeaseError {
         /// The longest wait the generator was built to accept.
         max_wait: Duration,
     },
+    /// The clock is too far from the store's, which would give the node windows that lie far off for others.
+    ClockSkewed {
+        /// The clock, in Unix milliseconds.
+        host: u64,
+        /// The store's clock, in Unix milliseconds.
+        store: u64,
+        /// How far they may be apart.
+        max_skew: Duration,
+    },
     /// The generator on the node could not be built.
     Generator(Error),
 }
@@ -69,6 +78,13 @@ impl fmt::Display for LeaseError {
                 f,
                 "the clock is {wait:?} behind the windows already given out, and max_wait is {max_wait:?}: set the \
                  clock right, or raise max_wait"
+            ),
+            LeaseError::ClockSkewed { host, store, max_skew } => write!(
+                f,
+                "this host's clock is {:?} {} the store's, and max_skew is {max_skew:?}: set the clock right, or raise \
+                 max_skew",
+                Duration::from_millis(host.abs_diff(*store)),
+                if host > store { "ahead of" } else { "behind" },
             ),
             LeaseError::Generator(error) => error.fmt(f),
         }

@@ -14,8 +14,7 @@ use std::path::{self, Path, PathBuf};
 use crate::epoch::Epoch;
 use crate::lease::file::disk::Os;
 use crate::lease::file::store::Store;
-use crate::lease::{Grant, LeaseError, LeaseStore, Request};
-use crate::node::Node;
+use crate::lease::{Grant, LeaseError, LeaseStore, NodeStatus, Request};
 
 /// Gives each process of a machine a node of its own: a [`LeaseStore`] in a directory, with no server.
 ///
@@ -64,24 +63,6 @@ use crate::node::Node;
 /// Each node that is held takes an open file.
 #[derive(Debug)]
 pub struct FileStore(Store<Os>);
-
-/// How it stands with a node of a [`FileStore`], for operators.
-#[non_exhaustive]
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NodeStatus {
-    /// The node.
-    pub node: Node,
-    /// Whether it is held now.
-    pub held: bool,
-    /// The first Unix millisecond that was not given out: where the next holder may start. Zero if it cannot be read.
-    pub until: u64,
-    /// The number of the last tenure. Zero if it cannot be read.
-    pub token: u64,
-    /// The label of the last owner, cut to 128 characters, with those escaped that are not printable.
-    pub owner_label: String,
-    /// Why the node is passed over, and what can be done, if a record of it cannot be relied on.
-    pub problem: Option<String>,
-}
 
 impl FileStore {
     /// Opens a directory for an epoch, and creates it if it is missing.

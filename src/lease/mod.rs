@@ -5,17 +5,89 @@
 //! as its floor. So the windows of all holders of a node are disjoint, whatever their clocks, pauses and crashes do:
 //! no synchronised clocks and no timely renewals are needed, only that the store keeps what it has acknowledged.
 //!
-//! [`LeasedGenerator`] is what a server uses. [`FileStore`] keeps the leases of one machine in a directory; for several
-//! machines implement [`LeaseStore`] on a database that they share. Two stores know nothing of each other.
+//! [`LeasedGenerator`] is what a server uses. Two stores know nothing of each other, so all that issue IDs of one epoch
+//! share one:
+//!
+//! | store                             | for whom                        | who is taken for dead                      |
+//! |-----------------------------------|---------------------------------|--------------------------------------------|
+//! | [`FileStore`]                     | the processes of a machine      | a process that has ended                   |
+//! | `PostgresStore`, feature `postgres` | a fleet of up to 1024 processes | a holder that has not renewed for a window |
+//! | your own [`LeaseStore`]           | whoever shares it               | as it says                                 |
+//!
+//! The module `conformance`, of the feature with that name, has the contract as checks for a store of your own.
+//!
+//! # Why there is none on Redis
+//!
+//! A lease is as good as its store's memory, and Redis answers before its replicas have what it acknowledges: a failover
+//! loses the last writes, `WAIT` narrows that and does not close it, and several independent masters do not help against
+//! one that restarts without its last second. Two owners of one node were measured after a failover. A database that is
+//! there for sessions and caches is the wrong place for the one fact that must not be forgotten.
+//!
+//! # In Kubernetes
+//!
+//! A lease needs no `StatefulSet`: any replica takes any node. What it needs is a `SIGTERM` that is answered by dropping
+//! the generator, so that the node is free at once, and not a window later.
+//!
+//! ```yaml
+//! apiVersion: apps/v1
+//! kind: Deployment
+//! metadata: { name: api }
+//! spec:
+//!   selector: { matchLabels: { app: api } }
+//!   template:
+//!     metadata: { labels: { app: api } }
+//!     spec:
+//!       terminationGracePeriodSeconds: 30
+//!       containers:
+//!         - name: api
+//!           image: registry.example/api
+//!           env:
+//!             - name: PYFLAKE_URL          # PostgresStore::open
+//!               valueFrom: { secretKeyRef: { name: pyflake, key: url } }
+//!             - name: POD_NAME             # LeasedGeneratorBuilder::label
+//!               valueFrom: { fieldRef: { fieldPath: metadata.name } }
+//!           readinessProbe:                # 503 while state() is Lost, 200 for Held and Degraded
+//!             httpGet: { path: /ready, port: 8080 }
+//!             periodSeconds: 2
+//! ```
+//!
+//! Leave the lease out of the liveness probe: a process that has lost its node is getting another one, and a new process
+//! would do no better.
+//!
+//! # Under systemd
+//!
+//! ```ini
+//! [Unit]
+//! Wants=time-sync.target
+//! After=time-sync.target
+//!
+//! [Service]
+//! ExecStart=/usr/bin/api
+//! # FileStore::open("/var/lib/pyflake", epoch): kept through restarts, and out of the reach of systemd-tmpfiles.
+//! StateDirectory=pyflake
+//! # SIGTERM, then time to give the node back.
+//! TimeoutStopSec=30
+//! Restart=always
+//! ```
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod error;
 mod file;
 mod generator;
 mod keeper;
+mod label;
+#[cfg(feature = "postgres")]
+mod postgres;
+mod realm;
+mod status;
 
 pub use error::LeaseError;
-pub use file::{FileStore, NodeStatus};
+pub use file::FileStore;
 pub use generator::{LeaseState, LeasedGenerator, LeasedGeneratorBuilder, OnLost};
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresStore, PostgresStoreBuilder};
+pub use status::NodeStatus;
 
 use crate::epoch::Epoch;
 use crate::node::Node;
@@ -49,7 +121,8 @@ pub trait LeaseStore: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`LeaseError::NoFreeNode`] if every node is held; others as the store has them.
+    /// [`LeaseError::NoFreeNode`] if every node is held; [`LeaseError::ClockSkewed`] if the store looks at the caller's
+    /// clock and finds it too far from its own; others as the store has them.
     fn acquire(&self, request: &Request) -> Result<Grant, LeaseError>;
 
     /// Extends the window of a grant to `until`, or leaves it if it is as long already, and answers the new one.

@@ -5,36 +5,12 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use crate::epoch::Epoch;
-use crate::layout::{PID_BITS, SEED_BITS, SEQUENCE_BITS, TICK_BITS};
 use crate::lease::LeaseError;
 use crate::lease::file::disk::Disk;
 use crate::lease::file::names;
 use crate::lease::file::text::{Fields, Text, read, unavailable, write};
+use crate::lease::realm::Realm;
 use crate::node::generate_seed;
-
-/// What the whole directory is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Realm {
-    pub(super) epoch: Epoch,
-    pub(super) layout: String,
-}
-
-impl Realm {
-    fn new(epoch: Epoch) -> Self {
-        Realm { epoch, layout: format!("{TICK_BITS}/{SEED_BITS}/{PID_BITS}/{SEQUENCE_BITS}") }
-    }
-
-    /// Refuses the realm of a directory unless it has this epoch, and this library's layout.
-    pub(super) fn check(&self, epoch: Epoch, dir: &Path) -> Result<(), LeaseError> {
-        let asked = Realm::new(epoch);
-        if *self == asked {
-            return Ok(());
-        }
-        let name = |realm: &Realm| format!("epoch {} and layout {}", realm.epoch, realm.layout);
-        let store = dir.display().to_string();
-        Err(LeaseError::RealmMismatch { store, stored: name(self), asked: name(&asked) })
-    }
-}
 
 impl Text for Realm {
     const TITLE: &str = "pyflake realm";

@@ -6,9 +6,6 @@ use crate::epoch::Epoch;
 use crate::lease::file::text::{Fields, Text};
 use crate::node::Node;
 
-/// How much of a label is kept, in characters.
-const MAX_LABEL: usize = 128;
-
 /// A tenure of a node: who has or had it, and the end of the window.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Record {
@@ -17,7 +14,7 @@ pub(super) struct Record {
     pub(super) token: u64,
     pub(super) until: u64,
     pub(super) nonce: u64,
-    /// As [`printable`] leaves it.
+    /// As [`printable`](crate::lease::label::printable) leaves it.
     pub(super) label: String,
 }
 
@@ -43,21 +40,4 @@ impl fmt::Display for Record {
         writeln!(f, "epoch {epoch}\npid {}\nseed {}", node.pid(), node.seed())?;
         writeln!(f, "token {token}\nuntil {until}\nowner {nonce}\nlabel {label}")
     }
-}
-
-/// A label on one line that does nothing to a terminal: what is not printable is escaped, and the end cut off.
-pub(super) fn printable(label: &str) -> String {
-    let mut kept = String::new();
-    let mut room = MAX_LABEL;
-    for char in label.chars() {
-        let escaped = match char {
-            // Harmless here, and common.
-            '"' | '\'' => char.to_string(),
-            _ => char.escape_debug().to_string(),
-        };
-        let Some(rest) = room.checked_sub(escaped.chars().count()) else { break };
-        room = rest;
-        kept.push_str(&escaped);
-    }
-    kept
 }

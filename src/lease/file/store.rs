@@ -28,13 +28,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::epoch::Epoch;
 use crate::fork;
-use crate::lease::file::NodeStatus;
 use crate::lease::file::disk::Disk;
 use crate::lease::file::names::{self, Files};
-use crate::lease::file::realm::{self, Realm};
-use crate::lease::file::record::{Record, printable};
+use crate::lease::file::realm;
+use crate::lease::file::record::Record;
 use crate::lease::file::text::{read, unavailable, write};
-use crate::lease::{Grant, LeaseError, Request};
+use crate::lease::label::printable;
+use crate::lease::realm::Realm;
+use crate::lease::{Grant, LeaseError, NodeStatus, Request};
 use crate::node::Node;
 
 /// A directory of nodes.
@@ -93,7 +94,7 @@ impl<D: Disk> Store<D> {
     }
 
     fn for_realm(disk: D, dir: &Path, realm: &Realm, epoch: Epoch) -> Result<Self, LeaseError> {
-        realm.check(epoch, dir)?;
+        realm.check(epoch, &dir.display())?;
         fork::guard()?;
         Ok(Store { disk, dir: dir.into(), epoch, held: Mutex::default(), generation: fork::generation() })
     }
@@ -107,7 +108,7 @@ impl<D: Disk> Store<D> {
     pub(super) fn acquire(&self, request: &Request) -> Result<Grant, LeaseError> {
         self.not_forked()?;
         let realm = realm::find(&self.disk, &self.dir)?.ok_or_else(|| realm::missing(&self.dir))?;
-        realm.check(self.epoch, &self.dir)?;
+        realm.check(self.epoch, &self.dir.display())?;
         let files = self.files()?;
         let mut problem = None;
         let mut later = Vec::new();
@@ -223,7 +224,9 @@ impl<D: Disk> Store<D> {
     fn status(&self, node: Node, files: &Files) -> Result<NodeStatus, LeaseError> {
         let lock = names::lock(&self.dir, node);
         let held = self.disk.is_locked(&lock).map_err(|error| unavailable("looking at the lock", &lock, error))?;
-        let mut status = NodeStatus { node, held, until: 0, token: 0, owner_label: String::new(), problem: None };
+        let label = String::new();
+        let mut status =
+            NodeStatus { node, held, until: 0, token: 0, owner_label: label, acquired: None, problem: None };
         for &token in &files.tokens {
             match self.record(node, token) {
                 Ok(Some(Record { until, label, .. })) => {

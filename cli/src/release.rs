@@ -1,0 +1,49 @@
+//! `pyflake release`: ends the lease of a holder that is known to be dead.
+
+use clap::Args;
+use pyflake::Node;
+
+use crate::failure::Failure;
+use crate::store::{Place, StoreArgs};
+
+/// End the lease of a node without its holder
+#[derive(Args)]
+#[command(after_help = "\
+A lease ends by itself once its holder has not renewed it for the length of its window, 10 seconds by default; this is
+for one with a long window whose holder is known to be dead. No ID is issued twice by it: the window stands, and the next
+holder starts where it ends. But a holder that lives loses its node at its next renewal: it issues nothing until it has
+another one, or ever again if it was told to stop when its lease is lost.
+
+Example:
+  pyflake release postgres://app@db.internal/app 7/16 --force")]
+pub(crate) struct Release {
+    #[command(flatten)]
+    store: StoreArgs,
+    /// The node: its pid and seed, such as 7/16, or its index
+    #[arg(value_name = "NODE")]
+    node: Node,
+    /// Do it, although the holder may live
+    #[arg(long)]
+    force: bool,
+}
+
+impl Release {
+    pub(crate) fn run(&self) -> Result<(), Failure> {
+        let risk = "a holder that lives loses its node at its next renewal, and issues no ID until it has another";
+        if !self.force {
+            return Err(Failure::input(format!("{risk}; if it is dead, say so with --force (see --help)")));
+        }
+        match self.store.place()? {
+            Place::Directory(_) => Err(Failure::input(
+                "a directory's node is free as soon as its holder's process has ended: end that, and it is released",
+            )),
+            #[cfg(feature = "postgres")]
+            Place::Postgres(store) => {
+                let holder = store.evict(self.node).map_err(Failure::runtime)?;
+                let holder = holder.ok_or_else(|| Failure::input(format!("nobody holds {}", self.node)))?;
+                crate::say("warning", risk);
+                crate::print(format_args!("released {}, held by {holder}", self.node))
+            }
+        }
+    }
+}

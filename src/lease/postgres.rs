@@ -1,0 +1,267 @@
+//! The store for a fleet: a PostgreSQL database.
+
+mod link;
+mod statements;
+mod store;
+
+use core::fmt;
+use core::str::FromStr;
+use core::time::Duration;
+
+use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
+use tokio_postgres::{Config, NoTls, Socket};
+
+use crate::epoch::Epoch;
+use crate::lease::postgres::link::{Connect, Link};
+use crate::lease::postgres::store::Store;
+use crate::lease::{Grant, LeaseError, LeaseStore, NodeStatus, Request};
+use crate::node::Node;
+
+const MIGRATION: &str = include_str!("postgres/migration.sql");
+
+/// Gives each process of a fleet a node of its own: a [`LeaseStore`] in a PostgreSQL database (version 10 or later).
+///
+/// All that open one realm of one database share its 1024 nodes. A node is a row, and its lease is held until it is
+/// released or has not been renewed for the length of its window, by the server's clock. A mistake in that costs a
+/// lost lease; what keeps IDs unique is the row's `until_ms`, which the next holder starts from.
+///
+/// ```no_run
+/// use pyflake::Epoch;
+/// use pyflake::lease::{LeasedGenerator, PostgresStore};
+///
+/// let url = "postgres://app:secret@db.internal/app?sslmode=prefer";
+/// PostgresStore::migrate(url)?; // once, or by your own migrations
+/// let generator = LeasedGenerator::new(PostgresStore::open(url, Epoch::TWITTER)?)?;
+/// println!("{}", generator.next_id()?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # The tables
+///
+/// They are made by [`migrate`](Self::migrate), or by running [`MIGRATION`](Self::MIGRATION) yourself:
+///
+/// ```sql
+#[doc = include_str!("postgres/migration.sql")]
+/// ```
+///
+/// After that a user needs `SELECT`, `INSERT` and `UPDATE` on both, and `SELECT` and `UPDATE` once the realm is there.
+/// To delete a row, or to restore one by hand, is to say that no ID was issued on it in the clock's future.
+///
+/// # The server
+///
+/// - **It keeps what it acknowledges.** Each statement asks for a commit that is flushed, whatever
+///   `synchronous_commit` is by default, and a server with `fsync` off is refused. `full_page_writes` may be off only
+///   on a file system that never writes half a page.
+/// - **A failover is noticed.** A standby that is promoted, or a backup that is restored, may lack the last windows that
+///   were acknowledged. The realm knows the cluster and the timeline that kept it; on another one all leases end, and
+///   every node rests until the longest window plus twice [`max_skew`](PostgresStoreBuilder::max_skew) has passed: 30 s
+///   by default, in which no ID is issued. It is so for a synchronous standby too, as the server cannot tell whether
+///   the one that was promoted was synchronous. The rest counts on clocks that agree to `max_skew`, on a
+///   [`max_wait`](crate::lease::LeasedGeneratorBuilder::max_wait) that is no longer, and on an old primary that is gone:
+///   one that lives on and still takes writes is two stores.
+/// - **Clocks agree to [`max_skew`](PostgresStoreBuilder::max_skew)**, or a lease is refused. This is not for
+///   uniqueness: a host that is years ahead would take its node with it.
+///
+/// # Connections
+///
+/// A store has one connection, and calls take turns on it. It works through a transaction pooler (PgBouncer), which
+/// fleets need, as 1024 processes are more than a server's usual 100 connections: each call is one statement and one
+/// transaction, nothing is prepared, and no session keeps anything. After a failure it connects again at the next call.
+/// A call ends after [`connect_timeout`](PostgresStoreBuilder::connect_timeout) and
+/// [`statement_timeout`](PostgresStoreBuilder::statement_timeout) at the latest. It may be made in async code, where it
+/// blocks the thread.
+///
+/// # TLS
+///
+/// Bring the connector that your application has already, from `tokio-postgres-rustls` or `postgres-native-tls`, with
+/// [`tls`](PostgresStoreBuilder::tls): which roots and which cryptography to trust is not a matter of IDs, and has its
+/// own updates. Without one, a URL with `sslmode=require` is refused.
+#[derive(Debug)]
+pub struct PostgresStore {
+    store: Store,
+    epoch: Epoch,
+}
+
+/// Sets up a [`PostgresStore`] other than the default one; made by [`PostgresStore::builder`].
+#[must_use = "a builder does nothing until it is told what to do with the database"]
+pub struct PostgresStoreBuilder {
+    url: String,
+    realm: String,
+    connect: Box<dyn Connect>,
+    connect_timeout: Duration,
+    statement_timeout: Duration,
+    max_skew: Duration,
+}
+
+impl PostgresStore {
+    /// What creates the tables. It can be run again, and changes nothing then.
+    pub const MIGRATION: &str = MIGRATION;
+
+    /// Opens the realm `default` of a database for an epoch, and creates the realm if it is missing.
+    ///
+    /// The URL is that of libpq, such as `postgres://user@host/database`, or `host=... user=...`.
+    ///
+    /// # Errors
+    ///
+    /// As [`PostgresStoreBuilder::open`].
+    pub fn open(url: &str, epoch: Epoch) -> Result<Self, LeaseError> {
+        PostgresStore::builder(url).open(epoch)
+    }
+
+    /// Creates the tables where they are missing.
+    ///
+    /// # Errors
+    ///
+    /// As [`PostgresStoreBuilder::migrate`].
+    pub fn migrate(url: &str) -> Result<(), LeaseError> {
+        PostgresStore::builder(url).migrate()
+    }
+
+    /// Starts from the defaults of [`open`](Self::open), to change some of them.
+    pub fn builder(url: &str) -> PostgresStoreBuilder {
+        PostgresStoreBuilder {
+            url: url.into(),
+            realm: "default".into(),
+            connect: Box::new(NoTls),
+            connect_timeout: Duration::from_secs(2),
+            statement_timeout: Duration::from_secs(2),
+            max_skew: Duration::from_secs(10),
+        }
+    }
+
+    /// Looks at every node that was ever used, in order.
+    ///
+    /// # Errors
+    ///
+    /// [`LeaseError::Unavailable`] if the server does not answer.
+    pub fn nodes(&self) -> Result<Vec<NodeStatus>, LeaseError> {
+        self.store.nodes()
+    }
+
+    /// Ends the lease of a node without its holder, and answers the holder's label; `None` if nobody holds it.
+    ///
+    /// For the holder of a node that is known to be dead, before its lease expires. No ID is issued twice by this: the
+    /// next holder starts where the window of the last one ends, and so rests until then. But a holder that lives loses
+    /// its lease at its next renewal, and issues nothing until it has another one, or ever again if it was told to
+    /// [stop](crate::lease::OnLost::Stop).
+    ///
+    /// # Errors
+    ///
+    /// [`LeaseError::Unavailable`] if the server does not answer.
+    pub fn evict(&self, node: Node) -> Result<Option<String>, LeaseError> {
+        self.store.evict(node)
+    }
+}
+
+impl PostgresStoreBuilder {
+    /// Names the realm; `default` by default. A database can have any number of them, each with 1024 nodes. Two realms
+    /// are two stores: give each an epoch or a use of its own.
+    pub fn realm(mut self, realm: impl Into<String>) -> Self {
+        self.realm = realm.into();
+        self
+    }
+
+    /// Connects with TLS, if the URL's `sslmode` asks for it.
+    pub fn tls<T>(mut self, connector: T) -> Self
+    where
+        T: MakeTlsConnect<Socket> + Clone + Send + Sync + 'static,
+        T::Stream: Send,
+        T::TlsConnect: Send,
+        <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
+    {
+        self.connect = Box::new(connector);
+        self
+    }
+
+    /// Sets how long a connection may take; two seconds by default.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// Sets how long an answer may take; two seconds by default. Two answers and a connection should fit in a third of
+    /// a generator's window, with time to try again.
+    pub fn statement_timeout(mut self, timeout: Duration) -> Self {
+        self.statement_timeout = timeout;
+        self
+    }
+
+    /// Sets how far the clock of a host may be from the server's; ten seconds by default.
+    pub fn max_skew(mut self, max_skew: Duration) -> Self {
+        self.max_skew = max_skew;
+        self
+    }
+
+    /// Opens the realm for an epoch, and creates it if it is missing.
+    ///
+    /// # Errors
+    ///
+    /// [`LeaseError::RealmMismatch`] if it was created for another epoch or bit layout; [`LeaseError::Corrupt`] if the
+    /// server does not keep what it acknowledges; [`LeaseError::Unavailable`] if it does not answer, or the tables are
+    /// missing.
+    pub fn open(self, epoch: Epoch) -> Result<PostgresStore, LeaseError> {
+        let store = self.store()?;
+        store.open(epoch)?;
+        Ok(PostgresStore { store, epoch })
+    }
+
+    /// Opens the realm for whatever epoch it has, and creates nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open), and [`LeaseError::Unavailable`] if there is no such realm.
+    pub fn open_existing(self) -> Result<PostgresStore, LeaseError> {
+        let store = self.store()?;
+        let epoch = store.existing()?;
+        Ok(PostgresStore { store, epoch })
+    }
+
+    /// Creates the tables where they are missing.
+    ///
+    /// # Errors
+    ///
+    /// [`LeaseError::Unavailable`] if the server does not answer, or does not let this user create tables.
+    pub fn migrate(self) -> Result<(), LeaseError> {
+        self.store()?.migrate()
+    }
+
+    fn store(self) -> Result<Store, LeaseError> {
+        let PostgresStoreBuilder { url, realm, connect, connect_timeout, statement_timeout, max_skew } = self;
+        let mut config = Config::from_str(&url).map_err(|error| LeaseError::Unavailable {
+            // Without the URL: it has a password.
+            doing: "reading the PostgreSQL URL".into(),
+            source: error.into(),
+        })?;
+        if config.get_application_name().is_none() {
+            config.application_name("pyflake");
+        }
+        let max_skew = i64::try_from(max_skew.as_millis()).unwrap_or(i64::MAX / 4).min(i64::MAX / 4);
+        Ok(Store::new(Link::new(config, connect, connect_timeout, statement_timeout)?, realm, max_skew))
+    }
+}
+
+/// As [`LeaseStore`] says; [`LeaseError::ClockSkewed`] if the caller's clock is too far from the server's, and
+/// [`LeaseError::Unavailable`] if the server does not answer in time.
+impl LeaseStore for PostgresStore {
+    fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    fn acquire(&self, request: &Request) -> Result<Grant, LeaseError> {
+        self.store.acquire(self.epoch, request)
+    }
+
+    fn renew(&self, grant: &Grant, until: u64) -> Result<Grant, LeaseError> {
+        self.store.renew(grant, until)
+    }
+
+    fn release(&self, grant: &Grant, used_until: u64) -> Result<(), LeaseError> {
+        self.store.release(grant, used_until)
+    }
+}
+
+impl fmt::Debug for PostgresStoreBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresStoreBuilder").field("realm", &self.realm).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,289 @@
+//! Chaos: processes that are stopped, killed and continued, with clocks that step, on a network that fails and a server
+//! that crashes.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::RwLock;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use pyflake::lease::{LeaseError, LeaseStore, LeasedGenerator, PostgresStore};
+use pyflake::{Error, Generator, Snowflake};
+
+use crate::proxy::{Network, Proxy};
+use crate::server::{Server, leave_free, unique};
+use crate::{EPOCH, request};
+
+/// What a worker is told through its environment.
+const ROLE: &str = "PYFLAKE_TEST_ROLE";
+const URL: &str = "PYFLAKE_TEST_URL";
+const OUTPUT: &str = "PYFLAKE_TEST_OUTPUT";
+
+const WINDOW: Duration = Duration::from_millis(600);
+const PROCESSES: u64 = 5;
+const NODES: u16 = 3;
+
+/// How a worker minds its lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// As the library does.
+    Windowed,
+    /// As it is often done: it has a node as long as no renewal has said otherwise, and looks at no window.
+    Unchecked,
+}
+
+/// Not a test by itself: the other tests start this program again as a worker, which runs until it is killed.
+#[test]
+fn worker() {
+    let (Ok(role), Ok(url), Ok(output)) = (std::env::var(ROLE), std::env::var(URL), std::env::var(OUTPUT)) else {
+        return;
+    };
+    let output = PathBuf::from(output);
+    if role == "Windowed" {
+        let generator = persist(|| LeasedGenerator::builder(open(&url)?).window(WINDOW).build());
+        issue(&output, || generator.next_id());
+    } else {
+        let millis = u64::try_from(WINDOW.as_millis()).unwrap();
+        let store = persist(|| open(&url));
+        let acquire = || {
+            let grant = persist(|| store.acquire(&request(millis)));
+            (Generator::builder(EPOCH, grant.node).clock(crate::now).build().unwrap(), grant)
+        };
+        let (generator, mut grant) = acquire();
+        let generator = RwLock::new(generator);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                loop {
+                    thread::sleep(WINDOW / 3);
+                    match store.renew(&grant, crate::now() + millis) {
+                        Ok(renewed) => grant = renewed,
+                        Err(LeaseError::Lost { .. }) => {
+                            let next = acquire();
+                            grant = next.1;
+                            *generator.write().unwrap() = next.0;
+                        }
+                        Err(_) => {}
+                    }
+                }
+            });
+            issue(&output, || generator.read().unwrap().next_id());
+        });
+    }
+}
+
+fn open(url: &str) -> Result<PostgresStore, LeaseError> {
+    let timeout = Duration::from_millis(200);
+    PostgresStore::builder(url).connect_timeout(timeout).statement_timeout(timeout).open(EPOCH)
+}
+
+fn persist<T>(attempt: impl Fn() -> Result<T, LeaseError>) -> T {
+    loop {
+        if let Ok(done) = attempt() {
+            return done;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Issues from two threads, into a file each and without a buffer: what is in the files has been handed out.
+fn issue(output: &Path, next_id: impl Fn() -> Result<Snowflake, Error> + Sync) {
+    thread::scope(|scope| {
+        for name in ["a", "b"] {
+            let (mut file, next_id) = (File::create(output.with_extension(name)).unwrap(), &next_id);
+            scope.spawn(move || {
+                loop {
+                    let ids: Vec<u8> =
+                        (0..400).map_while(|_| next_id().ok()).flat_map(|id| id.as_u64().to_le_bytes()).collect();
+                    file.write_all(&ids).unwrap();
+                    thread::sleep(Duration::from_millis(1));
+                }
+            });
+        }
+    });
+}
+
+/// libfaketime, or `None` to skip the test.
+fn faketime() -> Option<PathBuf> {
+    let found = fs::read_dir("/usr/lib").unwrap().flatten();
+    let found = found.map(|dir| dir.path().join("faketime/libfaketimeMT.so.1")).find(|path| path.exists());
+    if found.is_none() {
+        assert!(std::env::var_os("PYFLAKE_REQUIRE_POSTGRES").is_none(), "libfaketime is required and not installed");
+        eprintln!("skipped: this test sets clocks with libfaketime; install Debian's package faketime to run it");
+    }
+    found
+}
+
+/// The generator `SplitMix64`: a seed is a run.
+struct Random(u64);
+
+impl Random {
+    /// A number below `n`.
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ z >> 31) % n
+    }
+}
+
+/// A worker, and whether it is stopped.
+struct Process {
+    child: Child,
+    stopped: bool,
+}
+
+/// All that a run has: a server, a network, a directory.
+struct Run<'a> {
+    faketime: &'a Path,
+    role: Role,
+    dir: PathBuf,
+    proxy: Proxy,
+    lives: u64,
+    random: Random,
+}
+
+impl Run<'_> {
+    fn offset(&self, process: u64) -> PathBuf {
+        self.dir.join(format!("offset-{process}"))
+    }
+
+    /// Steps the wall clock of a process by up to 3 s to either side.
+    fn step(&mut self, process: u64) {
+        // Written whole and renamed: a reader never sees half of it.
+        let new = self.dir.join("offset-new");
+        fs::write(&new, format!("{:+}s", self.random.below(7).cast_signed() - 3)).unwrap();
+        fs::rename(new, self.offset(process)).unwrap();
+    }
+
+    fn launch(&mut self, process: u64) -> Process {
+        self.lives += 1;
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "chaos::worker"])
+            .envs([("FAKETIME_NO_CACHE", "1"), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")])
+            .env(ROLE, format!("{:?}", self.role))
+            .env(URL, self.proxy.url())
+            .env(OUTPUT, self.dir.join(format!("life-{}", self.lives)))
+            .env("LD_PRELOAD", self.faketime)
+            .env("FAKETIME_TIMESTAMP_FILE", self.offset(process))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Process { child, stopped: false }
+    }
+
+    /// How many IDs are in the workers' files, and how many of them are there again.
+    fn collect(&self) -> (usize, usize) {
+        let mut ids: Vec<u64> = Vec::new();
+        for entry in fs::read_dir(&self.dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "a" || extension == "b") {
+                // A kill may cut the last ID short.
+                ids.extend(fs::read(path).unwrap().as_chunks().0.iter().map(|&bytes| u64::from_le_bytes(bytes)));
+            }
+        }
+        let issued = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        (issued, issued - ids.len())
+    }
+}
+
+fn signal(process: &Process, name: &str) {
+    assert!(Command::new("kill").args([name, &process.child.id().to_string()]).status().unwrap().success());
+}
+
+/// A run of a seed; how many IDs were issued, and how many of them again.
+fn chaos(faketime: &Path, role: Role, seed: u64, time: Duration) -> Option<(usize, usize)> {
+    let server = Server::start("")?;
+    let dir = std::env::temp_dir().join(unique("pyflake-chaos"));
+    fs::create_dir(&dir).unwrap();
+    drop(PostgresStore::open(&server.url(), EPOCH).unwrap());
+    leave_free(&server.url(), "default", NODES);
+    let mut run = Run { faketime, role, dir, proxy: Proxy::to(server.port()), lives: 0, random: Random(seed) };
+    let mut processes = Vec::new();
+    for process in 0..PROCESSES {
+        run.step(process);
+        processes.push(run.launch(process));
+    }
+    let end = Instant::now() + time;
+    let (mut crashes, mut partitions, mut slowest) = (0, 0, Duration::ZERO);
+    // When the network works again, if it does not.
+    let mut heal = None;
+    while Instant::now() < end {
+        thread::sleep(Duration::from_millis(run.random.below(60)));
+        if heal.is_some_and(|heal| Instant::now() >= heal) {
+            run.proxy.set(Network::Works);
+            heal = None;
+        }
+        let index = run.random.below(PROCESSES);
+        let process = &mut processes[usize::try_from(index).unwrap()];
+        match run.random.below(40) {
+            0..8 => run.step(index),
+            8..11 => {
+                process.child.kill().unwrap();
+                process.child.wait().unwrap();
+                *process = run.launch(index);
+            }
+            11..29 => {
+                signal(process, if process.stopped { "-CONT" } else { "-STOP" });
+                process.stopped = !process.stopped;
+            }
+            29..31 if heal.is_none() => {
+                let network = if run.random.below(2) == 0 { Network::Partitioned } else { Network::LosesAnswers };
+                run.proxy.set(network);
+                heal = Some(Instant::now() + Duration::from_millis(run.random.below(1000)));
+                partitions += 1;
+            }
+            31 => {
+                let start = Instant::now();
+                server.crash();
+                thread::sleep(Duration::from_millis(run.random.below(500)));
+                server.up();
+                slowest = slowest.max(start.elapsed());
+                crashes += 1;
+            }
+            _ => {}
+        }
+    }
+    for process in &mut processes {
+        process.child.kill().unwrap();
+        process.child.wait().unwrap();
+    }
+    let (issued, duplicates) = run.collect();
+    println!(
+        "{role:?}, seed {seed}: {issued} IDs, {duplicates} duplicates; {} lives, {crashes} crashes of up to \
+         {slowest:?}, {partitions} partitions",
+        run.lives
+    );
+    fs::remove_dir_all(&run.dir).unwrap();
+    Some((issued, duplicates))
+}
+
+/// All of it where it is required, as by `.ci/run`; a third elsewhere.
+fn time() -> Duration {
+    Duration::from_secs(if std::env::var_os("PYFLAKE_REQUIRE_POSTGRES").is_some() { 35 } else { 12 })
+}
+
+#[test]
+fn no_id_twice_in_chaos() {
+    let Some(faketime) = faketime() else { return };
+    let run = |seed| chaos(&faketime, Role::Windowed, seed, time());
+    let runs: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = [1, 2, 3].map(|seed| scope.spawn(move || run(seed))).into();
+        threads.into_iter().filter_map(|thread| thread.join().unwrap()).collect()
+    });
+    for (issued, duplicates) in runs {
+        assert!(issued > 100_000, "{issued}: the workers hardly ran");
+        assert_eq!(duplicates, 0);
+    }
+}
+
+#[test]
+fn negative_control_without_the_window_there_are_duplicates() {
+    let Some(faketime) = faketime() else { return };
+    let Some((issued, duplicates)) = chaos(&faketime, Role::Unchecked, 1, time()) else { return };
+    assert!(duplicates > 0, "{issued} IDs and no duplicate: the test could not fail");
+}

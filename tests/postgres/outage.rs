@@ -1,0 +1,229 @@
+//! A server that is out of reach, loses answers, or crashes.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use pyflake::lease::{LeaseError, LeaseState, LeaseStore, LeasedGenerator, OnLost, PostgresStore};
+use pyflake::{Error, Node, Snowflake};
+
+use crate::proxy::{Network, Proxy};
+use crate::server::{Server, eventually, leave_free, shared, sql, unique};
+use crate::{now, own_epoch, request};
+
+const WINDOW: Duration = Duration::from_millis(1500);
+const PERIOD: Duration = Duration::from_millis(500);
+
+/// A realm of its own with so many free nodes, a generator that reaches it through a proxy, and a store that needs none.
+struct Partition {
+    proxy: Proxy,
+    generator: LeasedGenerator,
+    direct: PostgresStore,
+    url: String,
+    realm: String,
+}
+
+fn partition(free: u16, on_lost: OnLost) -> Option<Partition> {
+    let url = shared()?;
+    let port = url.rsplit_once(':').unwrap().1.split_once('/').unwrap().0.parse().unwrap();
+    let (proxy, realm, epoch) = (Proxy::to(port), unique("partition"), own_epoch());
+    let direct = PostgresStore::builder(&url).realm(&realm).open(epoch).unwrap();
+    leave_free(&url, &realm, free);
+    let timeout = Duration::from_millis(200);
+    let store = PostgresStore::builder(&proxy.url()).realm(&realm).connect_timeout(timeout).statement_timeout(timeout);
+    let builder = LeasedGenerator::builder(store.open(epoch).unwrap()).window(WINDOW).on_lost(on_lost);
+    let generator = builder.build().unwrap();
+    Some(Partition { proxy, generator, direct, url, realm })
+}
+
+fn until(generator: &LeasedGenerator) -> Option<u64> {
+    match generator.state() {
+        LeaseState::Held { until, .. } => Some(until),
+        _ => None,
+    }
+}
+
+/// Issues for three windows: IDs up to the end of the window, then only the error that says so. Answers its end.
+fn issue_through(generator: &LeasedGenerator) -> u64 {
+    let (start, mut ended) = (Instant::now(), None);
+    while start.elapsed() < 3 * WINDOW {
+        match generator.next_id() {
+            Ok(id) => {
+                assert_eq!(ended, None, "{id} after the window's end");
+            }
+            Err(Error::PastLease { until, .. }) => {
+                assert!(ended.is_none_or(|ended| ended == until));
+                ended = Some(until);
+            }
+            Err(error) => panic!("{error}"),
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    ended.expect("three windows end one")
+}
+
+#[test]
+fn a_partition_ends_issue_at_the_end_of_the_window() {
+    let Some(Partition { proxy, generator, .. }) = partition(1, OnLost::Reacquire) else { return };
+    let node = generator.next_id().unwrap().node();
+    proxy.set(Network::Partitioned);
+    let end = issue_through(&generator);
+    assert!(matches!(generator.state(), LeaseState::Degraded { .. }));
+    proxy.set(Network::Works);
+    let id = recover(&generator);
+    assert_eq!(id.node(), node, "nobody has touched it");
+    assert!(id.timestamp(generator.epoch()) >= end);
+}
+
+#[test]
+fn a_node_that_was_taken_meanwhile_is_replaced_by_another() {
+    let Some(Partition { proxy, generator, direct, .. }) = partition(2, OnLost::Reacquire) else { return };
+    let node = generator.next_id().unwrap().node();
+    proxy.set(Network::Partitioned);
+    let end = issue_through(&generator);
+    // Of the two, the untouched one comes first.
+    let others = [direct.acquire(&request(60_000)).unwrap(), direct.acquire(&request(60_000)).unwrap()];
+    assert_eq!((others[1].node, others[1].floor), (node, end), "from where the window ended");
+    direct.release(&others[0], others[0].floor).unwrap();
+    proxy.set(Network::Works);
+    assert_eq!(recover(&generator).node(), others[0].node);
+}
+
+/// An ID, within a period and a second.
+fn recover(generator: &LeasedGenerator) -> Snowflake {
+    let start = Instant::now();
+    loop {
+        match generator.next_id() {
+            Ok(id) => {
+                println!("recovered in {:?}", start.elapsed());
+                assert!(start.elapsed() <= PERIOD + Duration::from_secs(1), "{:?}", start.elapsed());
+                return id;
+            }
+            Err(Error::PastLease { .. } | Error::LeaseLost) => thread::sleep(Duration::from_millis(5)),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[test]
+fn a_lost_acknowledgement_raises_no_limit_and_is_mended() {
+    let Some(Partition { proxy, generator, direct, .. }) = partition(1, OnLost::Reacquire) else { return };
+    generator.next_id().unwrap();
+    let stored = || direct.nodes().unwrap().iter().find(|node| node.token > 0).unwrap().until;
+    let used = until(&generator).unwrap();
+    proxy.set(Network::LosesAnswers);
+    eventually("a longer window is stored", || stored() > used);
+    let limit = issue_through(&generator);
+    assert!(limit >= used);
+    assert!(limit < stored(), "{limit} is the last that was acknowledged, {} is stored", stored());
+    proxy.set(Network::Works);
+    recover(&generator);
+    eventually("the limit is what is stored", || until(&generator).is_some_and(|until| until > limit));
+}
+
+#[test]
+fn a_row_stolen_by_hand_ends_issue_at_the_next_renewal() {
+    let Some(Partition { generator, url, realm, direct, .. }) = partition(1, OnLost::Stop) else { return };
+    let node = generator.next_id().unwrap().node();
+    let row = format!("realm = '{realm}' AND node = {}", node.index());
+    sql(
+        &url,
+        &format!("UPDATE pyflake_nodes SET token = token + 1, owner_nonce = 1, owner_label = 'thief' WHERE {row}"),
+    );
+    let took = eventually("issue ends", || generator.next_id() == Err(Error::LeaseLost));
+    assert!(took < PERIOD + Duration::from_millis(250), "{took:?}");
+    let told = generator.last_error().unwrap().to_string();
+    assert!(told.contains("thief"), "{told}");
+    // The thief's row is left as it is.
+    assert!(matches!(generator.release(), Err(LeaseError::Lost { .. })));
+    assert!(direct.nodes().unwrap().iter().any(|status| status.node == node && status.owner_label == "thief"));
+}
+
+/// A server that flushes only what a statement asks for: the rest is lost in a crash.
+const LAZY: &str = "synchronous_commit = off\nwal_writer_delay = 10s";
+
+#[test]
+fn what_was_acknowledged_outlasts_a_crash() {
+    let Some(server) = Server::start(LAZY) else { return };
+    let epoch = own_epoch();
+    let store = PostgresStore::open(&server.url(), epoch).unwrap();
+    let crash = |what: &str, node: Node, until: u64| {
+        server.crash();
+        server.up();
+        let rows = store.nodes().unwrap();
+        let row = rows.iter().find(|row| row.node == node);
+        assert!(row.is_some_and(|row| row.until == until), "{what}: {row:?}, not {until}");
+    };
+    let grant = store.acquire(&request(60_000)).unwrap();
+    crash("acquired", grant.node, grant.until);
+    let grant = store.renew(&grant, grant.until + 1000).unwrap();
+    crash("renewed", grant.node, grant.until);
+    store.release(&grant, grant.floor + 1).unwrap();
+    crash("released", grant.node, grant.floor + 1);
+    // The control: what asks for nothing is lost, so the server is as lazy as it should be.
+    sql(&server.url(), "UPDATE pyflake_nodes SET until_ms = 1 WHERE token > 0");
+    crash("by hand", grant.node, grant.floor + 1);
+}
+
+/// Says that it is over when it goes out of scope.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn twenty_crashes_of_the_server_under_load() {
+    const HOLDERS: usize = 4;
+    let Some(server) = Server::start(LAZY) else { return };
+    let (url, epoch) = (server.url(), own_epoch());
+    let store = || PostgresStore::open(&url, epoch).unwrap();
+    drop(store());
+    leave_free(&url, "default", 8);
+    let generators: Vec<_> = (0..HOLDERS)
+        .map(|_| LeasedGenerator::builder(store()).window(Duration::from_secs(1)).build().unwrap())
+        .collect();
+    let over = AtomicBool::new(false);
+    let (mut ids, worst) = thread::scope(|scope| {
+        let issue = |generator: &'_ LeasedGenerator| {
+            let mut ids = Vec::new();
+            while !over.load(Ordering::Relaxed) {
+                ids.extend((0..50).map_while(|_| generator.next_id().ok()));
+                thread::sleep(Duration::from_millis(1));
+            }
+            ids
+        };
+        let threads: Vec<_> = generators.iter().flat_map(|g| [0, 1].map(|_| scope.spawn(move || issue(g)))).collect();
+        // Said also by a panic, so that no thread of a failed test runs on.
+        let ends = Ends(&over);
+        let mut worst = Duration::ZERO;
+        for _ in 0..20 {
+            thread::sleep(Duration::from_millis(300));
+            server.crash();
+            // What was acknowledged before the crash.
+            let used: Vec<Option<(Node, u64)>> = generators
+                .iter()
+                .map(|generator| generator.next_id().ok().map(|id| (id.node(), id.timestamp(epoch))))
+                .collect();
+            server.up();
+            let back = now();
+            let rows = PostgresStore::open(&url, epoch).unwrap().nodes().unwrap();
+            for (node, time) in used.into_iter().flatten() {
+                let row = rows.iter().find(|row| row.node == node).unwrap();
+                assert!(row.until > time, "{node:?} issued at {time}, and {} is stored", row.until);
+            }
+            let renewed = |generator| until(generator).is_some_and(|until| until > back + 1000);
+            worst = worst.max(eventually("all are renewed", || generators.iter().all(renewed)));
+        }
+        drop(ends);
+        (threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect::<Vec<_>>(), worst)
+    });
+    let issued = ids.len();
+    ids.sort_unstable();
+    ids.dedup();
+    println!("{issued} IDs, {} duplicates, recovered within {worst:?}", issued - ids.len());
+    assert!(issued > 100_000 && ids.len() == issued);
+    assert!(worst <= Duration::from_secs(2), "{worst:?}");
+}

@@ -1,0 +1,246 @@
+//! Real servers: the one that `ci/postgres.sh` has started, and private ones for the tests that stop theirs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use pyflake::lease::PostgresStore;
+
+static NUMBER: AtomicU32 = AtomicU32::new(0);
+
+/// A name of its own.
+pub(crate) fn unique(name: &str) -> String {
+    format!("{name}-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed))
+}
+
+/// The server that all tests share, with the tables in it; `None` to skip the test.
+pub(crate) fn shared() -> Option<String> {
+    let Ok(url) = std::env::var("PYFLAKE_POSTGRES_URL") else {
+        assert!(std::env::var_os("PYFLAKE_REQUIRE_POSTGRES").is_none(), "a PostgreSQL server is required");
+        eprintln!("skipped: this test needs a PostgreSQL server; run it with ci/postgres.sh");
+        return None;
+    };
+    PostgresStore::migrate(&url).unwrap();
+    Some(url)
+}
+
+/// A server of one test, gone with it.
+pub(crate) struct Server {
+    root: PathBuf,
+    data: PathBuf,
+    port: u16,
+}
+
+impl Server {
+    /// Starts one with these lines in its configuration; `None` to skip the test.
+    pub(crate) fn start(settings: &str) -> Option<Self> {
+        shared()?;
+        let root = std::env::temp_dir().join(unique("pyflake-server"));
+        fs::create_dir(&root).unwrap();
+        if let Some(user) = user() {
+            assert!(Command::new("chown").arg(&user).arg(&root).status().unwrap().success());
+        }
+        let server = Server { data: root.join("data"), root, port: free_port() };
+        server.run("initdb", &["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]);
+        let socket = server.root.display();
+        server.configure(&format!(
+            "listen_addresses = '127.0.0.1'\nport = {}\nunix_socket_directories = '{socket}'\nmax_connections = 100\n\
+             shared_buffers = 16MB\nmax_wal_size = 256MB\n{settings}\n",
+            server.port
+        ));
+        server.up();
+        PostgresStore::migrate(&server.url()).unwrap();
+        Some(server)
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn configure(&self, lines: &str) {
+        use std::io::Write;
+        let mut file = fs::OpenOptions::new().append(true).open(self.data.join("postgresql.conf")).unwrap();
+        file.write_all(lines.as_bytes()).unwrap();
+    }
+
+    /// Gives it a certificate of its own, for 127.0.0.1, and takes connections with TLS alone; answers the certificate.
+    pub(crate) fn secure(&self) -> PathBuf {
+        let (certificate, key) = (self.data.join("server.crt"), self.data.join("server.key"));
+        let out = as_user("openssl".as_ref())
+            .args("req -x509 -days 2 -nodes -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -subj /CN=test".split(' '))
+            .args(["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"])
+            .arg("-keyout")
+            .arg(&key)
+            .arg("-out")
+            .arg(&certificate)
+            .current_dir("/")
+            .output()
+            .unwrap();
+        assert!(out.status.success(), "{out:?}");
+        self.configure("ssl = on\n");
+        let hba = "printf 'hostssl all all 127.0.0.1/32 trust\\n' > \"$1\"";
+        let hba = as_user("sh".as_ref()).args(["-c", hba, "sh"]).arg(self.data.join("pg_hba.conf")).status().unwrap();
+        assert!(hba.success());
+        self.stop();
+        self.up();
+        certificate
+    }
+
+    /// Starts it, and waits until it answers.
+    pub(crate) fn up(&self) {
+        let log = self.root.join("log");
+        self.run("pg_ctl", &["start", "-w", "-t", "60", "-l", log.to_str().unwrap()]);
+    }
+
+    /// Crashes it: all its processes end at once, with what they had not written.
+    pub(crate) fn crash(&self) {
+        self.run("pg_ctl", &["stop", "-m", "immediate", "-w"]);
+    }
+
+    pub(crate) fn stop(&self) {
+        self.run("pg_ctl", &["stop", "-m", "fast", "-w"]);
+    }
+
+    /// Another server with what this one holds now. This one must be stopped.
+    pub(crate) fn copy(&self) -> Server {
+        let root = std::env::temp_dir().join(unique("pyflake-server"));
+        assert!(Command::new("cp").arg("-a").args([&self.root, &root]).status().unwrap().success());
+        let server = Server { data: root.join("data"), root, port: free_port() };
+        server.configure(&format!("port = {}\n", server.port));
+        server
+    }
+
+    /// Starts it as a standby, which reads and does not write.
+    pub(crate) fn stand_by(&self) {
+        fs::write(self.data.join("standby.signal"), "").unwrap();
+        if let Some(user) = user() {
+            assert!(Command::new("chown").arg(&user).arg(self.data.join("standby.signal")).status().unwrap().success());
+        }
+        self.up();
+    }
+
+    /// Starts it as a standby, and promotes it: it goes on alone, on a timeline of its own.
+    pub(crate) fn promote(&self) {
+        self.stand_by();
+        self.run("pg_ctl", &["promote", "-w"]);
+    }
+
+    /// The processor time that its processes have taken.
+    pub(crate) fn cpu(&self) -> Duration {
+        let postmaster = fs::read_to_string(self.data.join("postmaster.pid")).unwrap();
+        let postmaster = postmaster.lines().next().unwrap();
+        let mut ticks = 0;
+        for entry in fs::read_dir("/proc").unwrap().flatten() {
+            let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
+            let fields: Vec<&str> = stat[stat.rfind(')').unwrap() + 2..].split(' ').collect();
+            // From the parent's number on: 1 is the parent, 11 and 12 the time in user and system mode.
+            if fields[1] == postmaster || entry.file_name() == *postmaster {
+                ticks += fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+            }
+        }
+        Duration::from_millis(ticks * 10)
+    }
+
+    fn run(&self, program: &str, arguments: &[&str]) {
+        let bin = PathBuf::from(std::env::var("PYFLAKE_POSTGRES_BIN").expect("ci/postgres.sh sets it"));
+        let mut command = as_user(&bin.join(program));
+        let out = fs::File::create(self.root.join("out")).unwrap();
+        let (stdout, stderr) = (out.try_clone().unwrap(), out);
+        let status = command
+            .args(arguments)
+            .arg("-D")
+            .arg(&self.data)
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(stdout)
+            .stderr(stderr)
+            .status()
+            .unwrap();
+        let said = || fs::read_to_string(self.root.join("out")).unwrap();
+        assert!(status.success(), "{program}: {}{}", said(), self.log());
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.root.join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let log = self.log();
+            let end: Vec<&str> = log.lines().rev().take(30).collect();
+            eprintln!("the end of the server's log, last line first:\n{}", end.join("\n"));
+        }
+        if self.data.join("postmaster.pid").exists() {
+            self.crash();
+        }
+        let _ = fs::remove_dir_all(&self.root);
+    }
+}
+
+/// The user that servers run as, as they refuse to be root.
+fn user() -> Option<String> {
+    std::env::var("PYFLAKE_POSTGRES_USER").ok().filter(|user| !user.is_empty())
+}
+
+/// A command as the servers' user.
+pub(crate) fn as_user(program: &Path) -> Command {
+    match user() {
+        None => Command::new(program),
+        Some(user) => {
+            let mut command = Command::new("runuser");
+            command.args(["-u", &user, "--"]).arg(program);
+            command
+        }
+    }
+}
+
+pub(crate) fn free_port() -> u16 {
+    std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// Waits for something that happens elsewhere; how long it took.
+pub(crate) fn eventually(what: &str, condition: impl Fn() -> bool) -> Duration {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < Duration::from_secs(30), "never: {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+    start.elapsed()
+}
+
+/// What an operator does by hand.
+pub(crate) fn sql(url: &str, text: &str) -> Vec<tokio_postgres::SimpleQueryRow> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        let messages = client.simple_query(text).await.unwrap();
+        messages
+            .into_iter()
+            .filter_map(|message| match message {
+                tokio_postgres::SimpleQueryMessage::Row(row) => Some(row),
+                _ => None,
+            })
+            .collect()
+    })
+}
+
+/// Holds all nodes of a realm but the first ones, so that those are used again and again.
+pub(crate) fn leave_free(url: &str, realm: &str, free: u16) {
+    sql(
+        url,
+        &format!(
+            "UPDATE pyflake_nodes SET expires_at = 'infinity', owner_nonce = 0, owner_label = 'test' \
+             WHERE realm = '{realm}' AND node >= {free}"
+        ),
+    );
+}
