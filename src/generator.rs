@@ -228,6 +228,11 @@ impl<C: Clock> Generator<C> {
         self.node
     }
 
+    #[cfg(feature = "tokio")]
+    pub(crate) fn max_wait(&self) -> Duration {
+        self.max_wait
+    }
+
     /// The clock it reads.
     #[must_use]
     pub fn clock(&self) -> &C {

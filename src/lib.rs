@@ -25,6 +25,8 @@ mod stats;
 mod switch;
 mod sync;
 mod timeline;
+#[cfg(feature = "tokio")]
+mod tokio;
 mod wait;
 
 pub use block::Block;
