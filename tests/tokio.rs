@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use pyflake::lease::{FileStore, LeasedGenerator};
 use pyflake::{Epoch, Error, Generator, ManualClock, Node, Snowflake};
 
 const NOW: u64 = 1_668_081_259_486;
@@ -101,4 +102,37 @@ async fn waits_are_bounded() {
     assert!(start.elapsed() < Duration::from_secs(5));
     clock.set(NOW - 1000);
     assert!(matches!(generator.next_id_async().await, Err(Error::WaitTooLong { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn paused_time_does_not_end_a_wait_early() {
+    let generator = Generator::new(Epoch::TWITTER, Node::new(13, 1).unwrap()).unwrap();
+    let mut ids = vec![Snowflake::default(); 50_000];
+    generator.fill_async(&mut ids).await.unwrap();
+    assert!(ids.is_sorted());
+}
+
+#[tokio::test]
+async fn a_lease_is_renewed_while_other_tasks_run() {
+    let dir = std::env::temp_dir().join(format!("pyflake-tokio-{}", std::process::id()));
+    let clock = ManualClock::new(NOW);
+    let store = FileStore::open(&dir, Epoch::TWITTER).unwrap();
+    let generator = LeasedGenerator::builder(store).clock(clock.clone()).build().unwrap();
+    generator.next_id_async().await.unwrap();
+    // Past the window of ten seconds: the control is the call that does not wait for the renewal.
+    clock.advance(20_000);
+    assert!(matches!(generator.try_next_id(), Err(Error::PastLease { .. })));
+    let id = generator.next_id_async().await.unwrap();
+    assert_eq!(id.timestamp(Epoch::TWITTER), NOW + 20_000);
+    drop(generator);
+    std::fs::remove_dir_all(&dir).unwrap();
+}
+
+fn is_send<T: Send>(_: T) {}
+
+#[test]
+fn the_futures_can_be_spawned() {
+    let (_, generator) = manual(20);
+    is_send(generator.next_id_async());
+    is_send(generator.fill_async(&mut []));
 }
