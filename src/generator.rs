@@ -144,6 +144,33 @@ impl<C: Clock> Generator<C> {
     /// It is the building block for runtimes that must not block: on [`Error::Exhausted`] let the task sleep for
     /// `retry_after`, then try again, and again if other callers were faster or the clock runs slow.
     ///
+    /// Nothing is claimed but what is returned, so a task may be dropped between two tries.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use pyflake::{Epoch, Error, Generator, Node, Snowflake};
+    ///
+    /// // `sleep` is the runtime's.
+    /// async fn next_id<F: Future<Output = ()>>(
+    ///     generator: &Generator,
+    ///     sleep: impl Fn(Duration) -> F,
+    /// ) -> Result<Snowflake, Error> {
+    ///     loop {
+    ///         match generator.try_next_id() {
+    ///             Err(Error::Exhausted { retry_after }) => sleep(retry_after).await,
+    ///             done => return done,
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// # let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    /// # let generator = Generator::new(Epoch::TWITTER, Node::new(11, 2)?)?;
+    /// # let sleep = |time| std::future::ready(std::thread::sleep(time));
+    /// # let future = std::pin::pin!(next_id(&generator, sleep));
+    /// # assert!(matches!(future.poll(&mut context), std::task::Poll::Ready(Ok(_))));
+    /// # Ok::<(), pyflake::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Error::Exhausted`] where [`next_id`](Self::next_id) would wait, otherwise the same.
@@ -231,6 +258,11 @@ impl<C: Clock> Generator<C> {
     #[must_use]
     pub fn node(&self) -> Node {
         self.node
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn max_wait(&self) -> Duration {
+        self.max_wait
     }
 
     /// The clock it reads.

@@ -12,6 +12,9 @@ mod generator;
 pub mod layout;
 pub mod lease;
 mod lifetime;
+#[cfg(any(doc, doctest))]
+#[doc = include_str!("migration.md")]
+pub mod migration {}
 #[cfg(pyflake_loom)]
 #[doc(hidden)]
 pub mod model;
@@ -25,6 +28,8 @@ mod stats;
 mod switch;
 mod sync;
 mod timeline;
+#[cfg(feature = "tokio")]
+mod tokio;
 mod wait;
 
 pub use block::Block;

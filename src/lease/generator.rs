@@ -316,7 +316,7 @@ impl<C: Clock + Clone> LeasedGenerator<C> {
     }
 
     #[inline]
-    fn generator(&self) -> Result<&Generator<C>, Error> {
+    pub(crate) fn generator(&self) -> Result<&Generator<C>, Error> {
         match self.lease.generator() {
             Some(generator) => Ok(generator),
             None => Err(self.lost()),
@@ -338,11 +338,7 @@ impl<C: Clock + Clone> LeasedGenerator<C> {
     ) -> Result<T, Error> {
         let start = Instant::now();
         let mut nudged = false;
-        while let Error::PastLease { end, .. } = error {
-            // A store that fails or hangs is not waited for, nor a window that no renewal can give.
-            if !self.lease.renewing() || !self.lease.can_reach(end) || start.elapsed() >= self.lease.max_wait() {
-                break;
-            }
+        while self.may_be_mended(&error, start.elapsed()) {
             if !nudged {
                 self.nudge();
                 nudged = true;
@@ -356,9 +352,16 @@ impl<C: Clock + Clone> LeasedGenerator<C> {
         Err(error)
     }
 
+    /// Whether a renewal may mend an error, for a caller that has waited this long.
+    pub(crate) fn may_be_mended(&self, error: &Error, waited: Duration) -> bool {
+        // A store that fails or hangs is not waited for, nor a window that no renewal can give.
+        matches!(*error, Error::PastLease { end, .. } if self.lease.renewing() && self.lease.can_reach(end))
+            && waited < self.lease.max_wait()
+    }
+
     /// Asks the keeper to renew now.
     #[cold]
-    fn nudge(&self) {
+    pub(crate) fn nudge(&self) {
         // In the child of a fork there is no keeper, and the timeline is closed before it comes to this.
         if let Some(keeper) = &self.keeper {
             keeper.nudge();
