@@ -121,12 +121,9 @@ impl<C: Clock> ShardedGenerator<C> {
     /// As [`Generator::next_id`].
     #[inline]
     pub fn next_id(&self) -> Result<Snowflake, Error> {
-        let home = self.home();
-        match home.claim() {
-            Ok(slot) => Ok(home.id(slot)),
-            Err(missed) => {
-                home.claim_missed(missed).map(|slot| home.id(slot)).map_or_else(|| self.next_id_elsewhere(), Ok)
-            }
+        match self.next_id_at_home() {
+            Some(id) => Ok(id),
+            None => self.next_id_elsewhere(),
         }
     }
 
@@ -142,12 +139,9 @@ impl<C: Clock> ShardedGenerator<C> {
     /// [`Error::Exhausted`] if none has, otherwise as [`Generator::next_id`].
     #[inline]
     pub fn try_next_id(&self) -> Result<Snowflake, Error> {
-        let home = self.home();
-        match home.claim() {
-            Ok(slot) => Ok(home.id(slot)),
-            Err(missed) => {
-                home.claim_missed(missed).map(|slot| home.id(slot)).map_or_else(|| self.try_next_id_elsewhere(), Ok)
-            }
+        match self.next_id_at_home() {
+            Some(id) => Ok(id),
+            None => self.try_next_id_elsewhere(),
         }
     }
 
@@ -227,6 +221,16 @@ impl<C: Clock> ShardedGenerator<C> {
             stats.lead = stats.lead.max(lead);
         }
         stats
+    }
+
+    /// Issues an ID of the thread's home, if it has one left.
+    #[inline]
+    fn next_id_at_home(&self) -> Option<Snowflake> {
+        let home = self.home();
+        match home.claim() {
+            Ok(slot) => Some(home.id(slot)),
+            Err(missed) => home.claim_missed(missed).map(|slot| home.id(slot)),
+        }
     }
 
     /// The thread's home.

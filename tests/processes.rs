@@ -4,10 +4,11 @@
 //! `PYFLAKE_REQUIRE_FAKETIME` is set, as `.ci/run` does.
 #![cfg(target_os = "linux")]
 
+mod workers;
+
 use std::collections::hash_map::RandomState;
-use std::fs::{self, File};
+use std::fs;
 use std::hash::BuildHasher;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
@@ -15,7 +16,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use pyflake::lease::{FileStore, LeaseError, LeaseStore, LeasedGenerator, Owner, Request};
-use pyflake::{Epoch, Error, Generator, Node, Snowflake};
+use pyflake::{Epoch, Generator, Node};
+use workers::{faketime, issue};
 
 const EPOCH: Epoch = Epoch::from_unix_millis(1_555_301_520_000);
 
@@ -51,12 +53,12 @@ fn worker() {
             }
             thread::sleep(Duration::from_millis(20));
         };
-        issue(&output, || generator.next_id());
+        issue(&output, 20, || generator.next_id());
     } else {
         let (pid, seed) = role.strip_prefix("bare:").unwrap().split_once('/').unwrap();
         let node = Node::new(pid.parse().unwrap(), seed.parse().unwrap()).unwrap();
         let generator = Generator::new(EPOCH, node).unwrap();
-        issue(&output, || generator.next_id());
+        issue(&output, 20, || generator.next_id());
     }
 }
 
@@ -77,34 +79,6 @@ fn hold(dir: &str, output: &Path) {
     loop {
         thread::park();
     }
-}
-
-/// Issues from two threads, into a file each and without a buffer: what is in the files has been handed out.
-fn issue(output: &Path, next_id: impl Fn() -> Result<Snowflake, Error> + Sync) {
-    thread::scope(|scope| {
-        for name in ["a", "b"] {
-            let (mut file, next_id) = (File::create(output.with_extension(name)).unwrap(), &next_id);
-            scope.spawn(move || {
-                loop {
-                    let ids: Vec<u8> =
-                        (0..20).filter_map(|_| next_id().ok()).flat_map(|id| id.as_u64().to_le_bytes()).collect();
-                    file.write_all(&ids).unwrap();
-                    thread::sleep(Duration::from_millis(1));
-                }
-            });
-        }
-    });
-}
-
-/// libfaketime, or `None` to skip the test.
-fn faketime() -> Option<PathBuf> {
-    let found = fs::read_dir("/usr/lib").unwrap().flatten();
-    let found = found.map(|dir| dir.path().join("faketime/libfaketimeMT.so.1")).find(|path| path.exists());
-    if found.is_none() {
-        assert!(std::env::var_os("PYFLAKE_REQUIRE_FAKETIME").is_none(), "libfaketime is required and not installed");
-        eprintln!("skipped: this test sets clocks with libfaketime; install Debian's package faketime to run it");
-    }
-    found
 }
 
 /// Starts a worker whose wall clock is off by what a file says, such as `-3s`. Its other clocks are the machine's.

@@ -1,19 +1,19 @@
 //! Chaos: processes that are stopped, killed and continued, with clocks that step, on a network that fails and a server
 //! that crashes.
 
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::RwLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use pyflake::Generator;
 use pyflake::lease::{LeaseError, LeaseStore, LeasedGenerator, PostgresStore};
-use pyflake::{Error, Generator, Snowflake};
 
 use crate::proxy::{Network, Proxy};
 use crate::server::{Server, leave_free, unique};
+use crate::workers::{faketime, issue};
 use crate::{EPOCH, request};
 
 /// What a worker is told through its environment.
@@ -43,7 +43,7 @@ fn worker() {
     let output = PathBuf::from(output);
     if role == "Windowed" {
         let generator = persist(|| LeasedGenerator::builder(open(&url)?).window(WINDOW).build());
-        issue(&output, || generator.next_id());
+        issue(&output, 400, || generator.next_id());
     } else {
         let millis = u64::try_from(WINDOW.as_millis()).unwrap();
         let store = persist(|| open(&url));
@@ -68,7 +68,7 @@ fn worker() {
                     }
                 }
             });
-            issue(&output, || generator.read().unwrap().next_id());
+            issue(&output, 400, || generator.read().unwrap().next_id());
         });
     }
 }
@@ -85,34 +85,6 @@ fn persist<T>(attempt: impl Fn() -> Result<T, LeaseError>) -> T {
         }
         thread::sleep(Duration::from_millis(20));
     }
-}
-
-/// Issues from two threads, into a file each and without a buffer: what is in the files has been handed out.
-fn issue(output: &Path, next_id: impl Fn() -> Result<Snowflake, Error> + Sync) {
-    thread::scope(|scope| {
-        for name in ["a", "b"] {
-            let (mut file, next_id) = (File::create(output.with_extension(name)).unwrap(), &next_id);
-            scope.spawn(move || {
-                loop {
-                    let ids: Vec<u8> =
-                        (0..400).map_while(|_| next_id().ok()).flat_map(|id| id.as_u64().to_le_bytes()).collect();
-                    file.write_all(&ids).unwrap();
-                    thread::sleep(Duration::from_millis(1));
-                }
-            });
-        }
-    });
-}
-
-/// libfaketime, or `None` to skip the test.
-fn faketime() -> Option<PathBuf> {
-    let found = fs::read_dir("/usr/lib").unwrap().flatten();
-    let found = found.map(|dir| dir.path().join("faketime/libfaketimeMT.so.1")).find(|path| path.exists());
-    if found.is_none() {
-        assert!(std::env::var_os("PYFLAKE_REQUIRE_POSTGRES").is_none(), "libfaketime is required and not installed");
-        eprintln!("skipped: this test sets clocks with libfaketime; install Debian's package faketime to run it");
-    }
-    found
 }
 
 /// The generator `SplitMix64`: a seed is a run.

@@ -1,7 +1,7 @@
 //! Leases in PostgreSQL, with real servers, processes and networks.
 //!
 //! They need a server, which `ci/postgres.sh` starts for a command, and chaos needs Debian's package `faketime`. Without
-//! them they are skipped, unless `PYFLAKE_REQUIRE_POSTGRES` is set, as `.ci/run` does.
+//! them they are skipped, unless `PYFLAKE_REQUIRE_POSTGRES` and `PYFLAKE_REQUIRE_FAKETIME` are set, as `.ci/run` does.
 #![cfg(target_os = "linux")]
 #![expect(unsafe_code, reason = "std has no fork, no waitpid and no _exit")]
 
@@ -11,6 +11,8 @@ mod outage;
 mod proxy;
 mod server;
 mod store;
+#[path = "../workers/mod.rs"]
+mod workers;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
