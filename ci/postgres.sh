@@ -1,0 +1,128 @@
+#!/usr/bin/env bash
+# Runs a command beside a PostgreSQL server of its own, and exits as the command does:
+#
+#     ci/postgres.sh cargo test --all-features
+#
+# The server is new, listens on a free port of the loopback, and lives in a temporary directory that is gone with it,
+# however this script ends. Where the command fails, the server's log is kept in target/postgres.log.
+#
+# The command finds in its environment:
+#
+#     PYFLAKE_POSTGRES_URL     where to connect, as a superuser
+#     PYFLAKE_POSTGRES_PORT    its port
+#     PYFLAKE_POSTGRES_DATA    its data directory, for pg_ctl
+#     PYFLAKE_POSTGRES_LOG     its log, for pg_ctl
+#     PYFLAKE_POSTGRES_BIN     the directory of pg_ctl and the other programs
+#     PYFLAKE_POSTGRES_USER    the system's user that the server runs as, for runuser; empty if that is the caller
+#
+# A test that stops the server must start it again: its settings are in its directory, so `pg_ctl start` is all.
+set -euo pipefail
+
+if (($# == 0)); then
+    echo "usage: ci/postgres.sh COMMAND [ARGUMENT]..." >&2
+    exit 2
+fi
+
+kept="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/target/postgres.log"
+
+# The newest server on the machine, else Debian's.
+bin() {
+    local initdb
+    initdb=$(compgen -G '/usr/lib/postgresql/*/bin/initdb' | sort -V | tail -n 1 || true)
+    dirname "$(readlink -f "${initdb:-$(command -v initdb)}")"
+}
+if ! PYFLAKE_POSTGRES_BIN=$(bin 2>/dev/null); then
+    echo "postgres: there is no server on this machine, so Debian's package postgresql is installed" >&2
+    apt-get update -qq
+    apt-get install -y -qq postgresql >/dev/null
+    PYFLAKE_POSTGRES_BIN=$(bin)
+fi
+export PYFLAKE_POSTGRES_BIN
+
+# The server refuses to run as root.
+PYFLAKE_POSTGRES_USER=
+if ((EUID == 0)); then
+    PYFLAKE_POSTGRES_USER=postgres
+    id postgres >/dev/null 2>&1 || PYFLAKE_POSTGRES_USER=nobody
+fi
+export PYFLAKE_POSTGRES_USER
+
+# Runs a program of the server's, as the server's user and from a directory that this user may enter.
+server() (
+    cd /
+    ${PYFLAKE_POSTGRES_USER:+runuser -u "$PYFLAKE_POSTGRES_USER" --} "$PYFLAKE_POSTGRES_BIN/$1" "${@:2}"
+)
+
+root=$(mktemp -d "${TMPDIR:-/tmp}/pyflake-postgres.XXXXXX")
+export PYFLAKE_POSTGRES_DATA="$root/data" PYFLAKE_POSTGRES_LOG="$root/log"
+
+# A guard in a session of its own waits until this script is over, killed or not: then the pipe's only writer is gone.
+# Nothing else may have that end of the pipe, so it is closed below for whatever is started.
+# shellcheck disable=SC2016 # the guard's own shell expands it
+exec {alive}> >(export -f server && KEPT=$kept ROOT=$root exec setsid bash -c '
+    read -r word || true
+    server pg_ctl stop -D "$PYFLAKE_POSTGRES_DATA" -m immediate >/dev/null 2>&1
+    if [ "$word" != passed ] && [ -e "$PYFLAKE_POSTGRES_LOG" ]; then
+        mkdir -p "$(dirname "$KEPT")" && cp "$PYFLAKE_POSTGRES_LOG" "$KEPT" &&
+            echo "postgres: the log of the server is in $KEPT" >&2
+    fi
+    rm -rf "$ROOT"
+')
+guard=$!
+
+child=
+finish() {
+    local status=$?
+    trap '' INT TERM HUP
+    if [ -n "$child" ]; then
+        kill "$child" 2>/dev/null || true
+        wait "$child" 2>/dev/null || true
+    fi
+    if ((status == 0)); then
+        echo passed >&"$alive"
+    fi
+    exec {alive}>&-
+    wait "$guard" 2>/dev/null || true
+    exit "$status"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+trap 'exit 129' HUP
+
+if [ -n "$PYFLAKE_POSTGRES_USER" ]; then
+    chown "$PYFLAKE_POSTGRES_USER:" "$root"
+fi
+server initdb -D "$PYFLAKE_POSTGRES_DATA" -U postgres -A trust -E UTF8 --locale=C --no-sync >"$root/initdb.log" \
+    {alive}>&- || { cat "$root/initdb.log" >&2; exit 1; }
+cat >>"$PYFLAKE_POSTGRES_DATA/postgresql.conf" <<END
+listen_addresses = '127.0.0.1'
+unix_socket_directories = '$root'
+max_connections = 200
+END
+
+# A port is free if the server gets it; those from 32768 on are the kernel's to give away meanwhile.
+for attempt in {1..20}; do
+    PYFLAKE_POSTGRES_PORT=$((20000 + RANDOM % 12000))
+    sed -i '/^port = /d' "$PYFLAKE_POSTGRES_DATA/postgresql.conf"
+    echo "port = $PYFLAKE_POSTGRES_PORT" >>"$PYFLAKE_POSTGRES_DATA/postgresql.conf"
+    if server pg_ctl start -w -t 60 -D "$PYFLAKE_POSTGRES_DATA" -l "$PYFLAKE_POSTGRES_LOG" >/dev/null 2>&1 {alive}>&-; then
+        break
+    fi
+    if ((attempt == 20)) || ! grep -q "Address already in use" "$PYFLAKE_POSTGRES_LOG"; then
+        cat "$PYFLAKE_POSTGRES_LOG" >&2
+        echo "postgres: the server does not start; its log is above" >&2
+        exit 1
+    fi
+    : >"$PYFLAKE_POSTGRES_LOG"
+done
+export PYFLAKE_POSTGRES_PORT
+export PYFLAKE_POSTGRES_URL="postgres://postgres@127.0.0.1:$PYFLAKE_POSTGRES_PORT/postgres"
+
+# In the background, so that a signal to this script is heard at once; but with its input and its signals.
+env --default-signal=INT,QUIT "$@" <&0 {alive}>&- &
+child=$!
+status=0
+wait "$child" || status=$?
+child=
+exit "$status"
