@@ -3,7 +3,7 @@
 use crate::epoch::Epoch;
 use crate::error::Error;
 
-const NANOS_PER_MILLI: i128 = 1_000_000;
+pub(crate) const NANOS_PER_MILLI: i128 = 1_000_000;
 
 /// The epoch at an instant, if that is one.
 pub(crate) fn epoch(unix_nanos: i128) -> Result<Epoch, Error> {

@@ -23,8 +23,8 @@ impl Snowflake {
     /// ```
     #[must_use]
     pub fn to_jiff(self, epoch: Epoch) -> Option<Timestamp> {
-        let millis = i64::try_from(self.timestamp(epoch)).ok()?;
-        Timestamp::from_millisecond(millis).ok()
+        // Not `from_millisecond`, which ends one second before `jiff` does.
+        Timestamp::from_nanosecond(i128::from(self.timestamp(epoch)) * instant::NANOS_PER_MILLI).ok()
     }
 
     /// All IDs from one instant up to, and without, another: as [`range`](Self::range), for [`jiff::Timestamp`].
