@@ -63,6 +63,7 @@ pub struct PyflakeClientBuilder<C = SystemClock> {
 
 /// What a [`PyflakeClient`] says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Info {
     /// The pid of the generator, or of the last one after it was destroyed; `None` before the first.
     pub pid: Option<u8>,

@@ -139,6 +139,36 @@ pub enum Error {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// A text that is not an ID in base32, base62 or hex.
+    InvalidText {
+        /// The text, cut after 32 characters.
+        text: Box<str>,
+        /// Where it is wrong, in characters from 0.
+        position: usize,
+        /// What is wrong with it there.
+        reason: &'static str,
+        /// What a text of the form looks like.
+        expected: &'static str,
+    },
+    /// A range of times that ends before it starts.
+    ReversedRange {
+        /// Its start, Unix milliseconds.
+        start: u64,
+        /// Its end, Unix milliseconds.
+        end: u64,
+    },
+    /// An instant before 1970, where no epoch is, and so no ID.
+    Before1970 {
+        /// The instant, Unix milliseconds, rounded down.
+        unix_millis: i64,
+    },
+    /// An instant that is not a whole millisecond, and so no epoch.
+    NotWholeMillis {
+        /// The millisecond that it lies in, Unix milliseconds.
+        unix_millis: u64,
+        /// How far into it, in nanoseconds.
+        nanos: u32,
+    },
     /// A negative number is no ID.
     NegativeId {
         /// The number.
@@ -273,6 +303,22 @@ impl fmt::Display for Error {
             Error::InvalidId { text, reason } => {
                 write!(f, "{text:?} is not a snowflake ID: {reason}; expected a decimal number from 0 to {}", u64::MAX)
             }
+            Error::InvalidText { text, position, reason, expected } => write!(
+                f,
+                "{text:?} is not a snowflake ID: {reason}, at position {position} counted from 0; expected {expected}"
+            ),
+            Error::ReversedRange { start, end } => {
+                write!(f, "the range ends at {end}, before it starts at {start} (both Unix milliseconds): swap them")
+            }
+            Error::Before1970 { unix_millis } => write!(
+                f,
+                "the time {unix_millis} (Unix milliseconds) lies before 1970, where no epoch can be: use 0 or later"
+            ),
+            Error::NotWholeMillis { unix_millis, nanos } => write!(
+                f,
+                "the time lies {nanos} ns after the Unix millisecond {unix_millis}, and an epoch is a whole \
+                 millisecond: round it"
+            ),
             Error::NegativeId { id } => {
                 write!(f, "{id} is not a snowflake ID: use 0 to {}", i64::MAX)
             }

@@ -144,7 +144,7 @@ impl<C: Clock> Generator<C> {
     /// It is the building block for runtimes that must not block: on [`Error::Exhausted`] let the task sleep for
     /// `retry_after`, then try again, and again if other callers were faster or the clock runs slow.
     ///
-    /// Nothing is claimed but what is returned, so a task may be dropped between two tries.
+    /// Nothing is held between two tries, so a task may be dropped there.
     ///
     /// ```
     /// use std::time::Duration;

@@ -103,3 +103,13 @@ pub(crate) const fn pid(id: u64) -> u8 {
 pub(crate) const fn sequence(id: u64) -> u16 {
     id as u16 & MAX_SEQUENCE
 }
+
+/// The smallest ID of a tick, up to [`MAX_TICK`].
+pub(crate) const fn first_id(tick: u64) -> u64 {
+    id(first_slot(tick), 0)
+}
+
+/// The largest ID of a tick, up to [`MAX_TICK`].
+pub(crate) const fn last_id(tick: u64) -> u64 {
+    id(first_slot(tick) | MAX_SEQUENCE as u64, node_bits(MAX_PID, MAX_SEED))
+}

@@ -6,6 +6,7 @@ use crate::sync::Counter;
 ///
 /// Nothing of it is counted on the path of an ID that neither waits nor races.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Stats {
     /// How often a caller waited for a later millisecond, because this one's 4096 IDs were issued, a run was longer,
@@ -26,6 +27,7 @@ pub struct Stats {
 
 /// What a [`Clock`](crate::Clock) says of itself; all zero for clocks that say nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct ClockStats {
     /// How far the clock was ahead of the wall clock when it last looked: what remains of a step back.

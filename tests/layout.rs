@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{EPOCH, NOW, Naive, manual, node};
+use common::{EPOCH, NOW, Naive, manual, node, number};
 use proptest::prelude::*;
 use pyflake::layout::{self, MAX_PID, MAX_SEED, MAX_SEQUENCE, MAX_TICK};
 use pyflake::{Epoch, Error, Generator, ManualClock, Node, PyflakeClient, Snowflake, TimeUnit, generate_seed};
@@ -194,15 +194,6 @@ fn from_str_reads_nothing_but_ascii_digits() {
     }
     assert_eq!("18446744073709551615".parse(), Ok(Snowflake::from(u64::MAX)));
     assert_eq!("0".parse(), Ok(Snowflake::from(0)));
-}
-
-/// Numbers of every size, and those next to the edges of the fields.
-fn number() -> impl Strategy<Value = u64> {
-    prop_oneof![
-        any::<u64>(),
-        (0_u32..64, -2_i64..=2).prop_map(|(bit, off)| (1_u64 << bit).wrapping_add_signed(off)),
-        (any::<u64>(), 0_u32..64).prop_map(|(number, shift)| number >> shift),
-    ]
 }
 
 /// Tick, seed, pid, sequence: in the order of their places in an ID.

@@ -60,6 +60,26 @@ fn the_gap_between_two_windows_is_never_claimed() {
     });
 }
 
+/// A caller has found room in a tick that is begun, and adds while the window is lost and another one opened further on.
+#[test]
+fn an_addition_that_comes_late_is_not_in_the_gap() {
+    bounded(3, || {
+        let line = Arc::new(Line::new());
+        line.open(1, 3);
+        assert_eq!(line.claim(|| 2), Some(slot(2)));
+        let keeper = fork(&line, |line| {
+            line.close();
+            line.open(6, 9);
+            line.claim(|| 6)
+        });
+        let late = line.claim(|| 2);
+        let new = join(keeper);
+        let allowed = [Some(slot(2) + 1), Some(slot(6)), Some(slot(6) + 1), None];
+        assert!(allowed.contains(&late), "{late:?} lies in no window that was begun");
+        assert!(new.is_some_and(|slot| slot >= self::slot(6)) && new != late, "{new:?} and {late:?}");
+    });
+}
+
 /// Two holders of one node, one after the other, on two machines: each has a timeline of its own, and all they share is
 /// the store's `until` and the passing of time.
 fn handover(claim: impl Fn(&Line, u64, &AtomicU64) -> Option<u64> + Send + Sync + Copy + 'static) {

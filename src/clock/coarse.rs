@@ -20,6 +20,8 @@ use crate::stats::ClockStats;
 /// - **Bounds on the age.** A generator looks at the true clock for the first ID of each millisecond it sees, for each
 ///   256th ID in it, for every run, and wherever it would otherwise wait; what it finds it writes down for all. So a
 ///   thread that is held up is noticed after 256 IDs of a node, and a millisecond's IDs are used up as by the true clock.
+///   There is no bound in time: at an ID a second, or where the whole process was stopped, those IDs tell the time at
+///   which the thread last ran.
 ///   The clock by itself, read by hand, may be as late as its thread, and step back by that when the thread starts.
 /// - **A thread**, `pyflake-clock`, and about a hundredth of a core. All `CoarseClock`s of a process share it; it ends
 ///   with the last of them.

@@ -93,7 +93,8 @@ impl<C: Clock> GeneratorBuilder<C> {
     ///
     /// IDs of such a burst tell times that are still to come, and what follows waits or goes on from there until the
     /// clock has caught up: [`Stats::lead`](crate::Stats::lead) says how far ahead the last ID is. Other generators of
-    /// this process on the node, without this option, wait for the clock. `try_next_id` runs ahead too.
+    /// this process on the node, without this option, wait for the clock, or are refused where the lead is longer than
+    /// their `max_wait`. `try_next_id` runs ahead too.
     ///
     /// A process that ends while it is ahead, and is started again at once, would issue the same IDs a second time. So
     /// this needs a lease ([`LeasedGeneratorBuilder::max_lead`](crate::lease::LeasedGeneratorBuilder::max_lead)), whose
@@ -257,7 +258,8 @@ impl<C: Clock> GeneratorBuilder<C> {
         Ok(generator)
     }
 
-    fn check(&self) -> Result<(), Error> {
+    /// What is wrong with the options, whatever the node.
+    pub(crate) fn check(&self) -> Result<(), Error> {
         if self.spread_bits >= SEQUENCE_BITS {
             Err(Error::SpreadOutOfRange { bits: self.spread_bits })
         } else if self.max_lead > MAX_LEAD {

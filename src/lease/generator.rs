@@ -145,7 +145,7 @@ impl<C: Clock + Clone + 'static> LeasedGeneratorBuilder<C> {
 
     /// Lets IDs run ahead of the clock by up to `max_lead` instead of waiting, as
     /// [`GeneratorBuilder::max_lead`](crate::GeneratorBuilder::max_lead); within the window, so that a restart repeats
-    /// nothing; at most half of the window. The node's next holder waits until its clock has passed the last ID, or is
+    /// nothing; at most half of the window, and ten seconds. The node's next holder waits until its clock has passed the last ID, or is
     /// refused if that is longer than its `max_wait`.
     pub fn max_lead(mut self, max_lead: Duration) -> Self {
         self.generator = self.generator.max_lead(max_lead);
@@ -203,7 +203,9 @@ impl<C: Clock + Clone + 'static> LeasedGeneratorBuilder<C> {
         if max_lead > limit {
             return Err(Error::LeadOutOfRange { max_lead, limit }.into());
         }
-        let lease = Arc::new(Lease::new(store, generator.leased(), clock, window, max_wait, on_lost));
+        let generator = generator.leased();
+        generator.check()?;
+        let lease = Arc::new(Lease::new(store, generator, clock, window, max_wait, on_lost));
         let keeper = Keeper::start(&lease, label)?;
         Ok(LeasedGenerator { lease, keeper: Some(keeper), generation: fork::generation() })
     }

@@ -5,6 +5,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use proptest::prelude::*;
 use pyflake::layout::{IDS_PER_TICK, MAX_SEQUENCE, MAX_TICK};
 use pyflake::{Clock, Epoch, Error, Generator, GeneratorBuilder, ManualClock, Node, Snowflake};
 
@@ -105,4 +106,23 @@ impl Naive {
     pub(crate) fn take(&mut self, unix_millis: u64, n: usize) -> Vec<Snowflake> {
         (0..n).map(|_| self.next(unix_millis)).collect()
     }
+}
+
+/// Numbers of every size, and those next to the edges of the fields.
+pub(crate) fn number() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        any::<u64>(),
+        (0_u32..64, -2_i64..=2).prop_map(|(bit, off)| (1_u64 << bit).wrapping_add_signed(off)),
+        (any::<u64>(), 0_u32..64).prop_map(|(number, shift)| number >> shift),
+    ]
+}
+
+/// The PostgreSQL server that `ci/postgres.sh` has started, or `None` to skip the test.
+pub(crate) fn postgres_url() -> Option<String> {
+    let url = std::env::var("PYFLAKE_POSTGRES_URL").ok();
+    if url.is_none() {
+        assert!(std::env::var_os("PYFLAKE_REQUIRE_POSTGRES").is_none(), "PostgreSQL is required: run ci/postgres.sh");
+        eprintln!("skipped: this test needs a PostgreSQL server; ci/postgres.sh COMMAND starts one for a command");
+    }
+    url
 }

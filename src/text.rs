@@ -1,0 +1,213 @@
+//! The text forms of an ID beside the decimal one: base32, base62 and hex.
+
+use core::fmt;
+
+use crate::error::Error;
+use crate::snowflake::Snowflake;
+
+/// Digits in the order of their values, which is that of ASCII in all three: texts of one length sort as their numbers.
+const BASE32: Form = Form {
+    digits: b"0123456789ABCDEFGHJKMNPQRSTVWXYZ",
+    length: Some(13),
+    expected: "13 characters of Crockford's base32: 0 to 9, and A to Z without I, L, O and U",
+};
+const BASE62: Form = Form {
+    digits: b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz",
+    length: None,
+    expected: "a number of base62, 0 to 9, A to Z and a to z, from 0 to LygHa16AHYF",
+};
+const HEX: Form = Form {
+    digits: b"0123456789abcdef",
+    length: None,
+    expected: "a number of lower-case hex, 0 to 9 and a to f, from 0 to ffffffffffffffff",
+};
+
+/// The texts of an ID in base62 have at most this many characters.
+const BASE62_LENGTH: usize = 11;
+
+/// An ID in base32, to be written: made by [`Snowflake::base32`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Base32(Snowflake);
+
+/// An ID in base62, to be written: made by [`Snowflake::base62`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Base62(Snowflake);
+
+impl Snowflake {
+    /// The ID in [Crockford's base32](https://www.crockford.com/base32.html): always 13 characters, which sort as the
+    /// IDs do.
+    ///
+    /// For keys and file names, whose order is that of text. It is written in upper case and without a hyphen or a
+    /// check symbol, on the stack: nothing is allocated.
+    ///
+    /// ```
+    /// use pyflake::Snowflake;
+    ///
+    /// let id = Snowflake::from(473_032_512_445_898_752);
+    /// assert_eq!(id.base32().to_string(), "0D44CJ1BRRR00");
+    /// assert_eq!(format!("invoices/{}.pdf", id.base32()), "invoices/0D44CJ1BRRR00.pdf");
+    /// assert_eq!(Snowflake::from_base32("0D44CJ1BRRR00")?, id);
+    /// # Ok::<(), pyflake::Error>(())
+    /// ```
+    #[must_use]
+    pub const fn base32(self) -> Base32 {
+        Base32(self)
+    }
+
+    /// The ID in base62, for URLs: at most 11 characters, and 10 in the first six years of an epoch.
+    ///
+    /// The digits are 0 to 9, A to Z and a to z, so case matters: not for file names or speech. Texts of different
+    /// lengths do not sort as the IDs do. It is written on the stack: nothing is allocated.
+    ///
+    /// ```
+    /// use pyflake::Snowflake;
+    ///
+    /// let id = Snowflake::from(473_032_512_445_898_752);
+    /// assert_eq!(format!("https://example.org/p/{}", id.base62()), "https://example.org/p/YwUceHMVZg");
+    /// assert_eq!(Snowflake::from_base62("YwUceHMVZg")?, id);
+    /// # Ok::<(), pyflake::Error>(())
+    /// ```
+    #[must_use]
+    pub const fn base62(self) -> Base62 {
+        Base62(self)
+    }
+
+    /// Reads what [`base32`](Self::base32) writes, and only that, so an ID has one text: 13 characters in upper case.
+    ///
+    /// Crockford's rules for readers, by which `o` is 0 and `i` is 1, are for what people type, and are not applied.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidText`], with the position, for a character that is no digit, another length, and a number past
+    /// 64 bits.
+    pub fn from_base32(text: &str) -> Result<Self, Error> {
+        BASE32.read(text)
+    }
+
+    /// Reads what [`base62`](Self::base62) writes, and only that, so an ID has one text: no leading zeros.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidText`], with the position, for a character that is no digit, a leading zero, an empty text, and
+    /// a number past 64 bits.
+    pub fn from_base62(text: &str) -> Result<Self, Error> {
+        BASE62.read(text)
+    }
+
+    /// Reads what `{:x}` writes, and only that, so an ID has one text: lower case, no leading zeros and no `0x`.
+    ///
+    /// ```
+    /// use pyflake::Snowflake;
+    ///
+    /// let id = Snowflake::from(473_032_512_445_898_752);
+    /// assert_eq!(format!("{id:x}"), "6908c90578c6000");
+    /// assert_eq!(Snowflake::from_hex("6908c90578c6000")?, id);
+    /// assert!(Snowflake::from_hex("06908c90578c6000").is_err());
+    /// # Ok::<(), pyflake::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidText`], with the position, for a character that is no digit, a leading zero, an empty text, and
+    /// a number past 64 bits.
+    pub fn from_hex(text: &str) -> Result<Self, Error> {
+        HEX.read(text)
+    }
+}
+
+impl fmt::Display for Base32 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = [0; 13];
+        BASE32.write(self.0, &mut text);
+        pad(f, &text)
+    }
+}
+
+impl fmt::Display for Base62 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = [0; BASE62_LENGTH];
+        BASE62.write(self.0, &mut text);
+        let zeros = text[..BASE62_LENGTH - 1].iter().take_while(|&&digit| digit == b'0').count();
+        pad(f, &text[zeros..])
+    }
+}
+
+impl fmt::LowerHex for Snowflake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::LowerHex::fmt(&self.as_u64(), f)
+    }
+}
+
+impl fmt::UpperHex for Snowflake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::UpperHex::fmt(&self.as_u64(), f)
+    }
+}
+
+/// Writes digits with the width and the alignment that the caller's format asks for.
+fn pad(f: &mut fmt::Formatter<'_>, digits: &[u8]) -> fmt::Result {
+    // Digits are ASCII, so there is no error to tell of.
+    f.pad(core::str::from_utf8(digits).map_err(|_| fmt::Error)?)
+}
+
+/// A way to write IDs with the digits of some base.
+struct Form {
+    /// By their values.
+    digits: &'static [u8],
+    /// How many digits a text has: as many, or as few as the number needs.
+    length: Option<usize>,
+    /// What a text looks like.
+    expected: &'static str,
+}
+
+impl Form {
+    /// Fills `text` with the digits of an ID; it must be long enough for all of them.
+    fn write(&self, id: Snowflake, text: &mut [u8]) {
+        let mut rest = id.as_u64();
+        let base = self.digits.len() as u64;
+        for place in text.iter_mut().rev() {
+            #[expect(clippy::cast_possible_truncation, reason = "less than the base")]
+            let digit = (rest % base) as usize;
+            *place = self.digits[digit];
+            rest /= base;
+        }
+        debug_assert_eq!(rest, 0, "the text is too short for the ID");
+    }
+
+    fn read(&self, text: &str) -> Result<Snowflake, Error> {
+        self.number(text).map(Snowflake::from).map_err(|(position, reason)| Error::InvalidText {
+            text: text.chars().take(32).collect(),
+            position,
+            reason,
+            expected: self.expected,
+        })
+    }
+
+    /// The number in a text, or where and how the text is wrong. Up to there all characters are single bytes, so
+    /// places in bytes are places in characters.
+    fn number(&self, text: &str) -> Result<u64, (usize, &'static str)> {
+        if text.is_empty() {
+            return Err((0, "it is empty"));
+        }
+        let mut number = 0_u64;
+        for (position, byte) in text.bytes().enumerate() {
+            if self.length.is_some_and(|length| position == length) {
+                return Err((position, "it is too long"));
+            }
+            let Some(digit) = self.digits.iter().position(|&digit| digit == byte) else {
+                return Err((position, "it has a character that is not a digit"));
+            };
+            if self.length.is_none() && position == 1 && number == 0 {
+                return Err((0, "it has a leading zero"));
+            }
+            number = number
+                .checked_mul(self.digits.len() as u64)
+                .and_then(|number| number.checked_add(digit as u64))
+                .ok_or((position, "it is too large for 64 bits"))?;
+        }
+        match self.length {
+            Some(length) if text.len() < length => Err((text.len(), "it is too short")),
+            _ => Ok(number),
+        }
+    }
+}
