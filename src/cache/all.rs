@@ -9,6 +9,13 @@ use crate::sync::{AtomicU64, MODEL, Ordering};
 /// IDs in a segment: 4 KiB of them, or so few that a model gets through several.
 const SEGMENT: usize = if MODEL { 2 } else { 512 };
 
+/// A segment is split into this many stripes, and neighbouring indices go to different ones, 64 bytes apart: threads
+/// that store them at once do not take a cache line from each other.
+const STRIPES: usize = SEGMENT / PER_LINE;
+
+/// IDs in a cache line.
+const PER_LINE: usize = if SEGMENT < 8 { 1 } else { 8 };
+
 /// Directory `k` holds `2^k` segments, so 56 directories hold 2^64 IDs.
 const DIRECTORIES: usize = (u64::BITS - SEGMENT.ilog2()) as usize + 1;
 
@@ -132,8 +139,8 @@ impl All {
 #[expect(clippy::cast_possible_truncation, reason = "less than a segment")]
 fn locate(idx: u64) -> Option<(u64, usize)> {
     let position = idx.checked_sub(1)?;
-    // Neighbours side by side: a thread that has the number's line for a moment takes several numbers in a row.
-    Some((position / SEGMENT as u64, (position % SEGMENT as u64) as usize))
+    let within = (position % SEGMENT as u64) as usize;
+    Some((position / SEGMENT as u64, within % STRIPES * PER_LINE + within / STRIPES))
 }
 
 /// The directory of a segment and its place there.
