@@ -12,7 +12,7 @@ fn client(c: &mut Criterion) {
     let mut group = c.benchmark_group("client below saturation");
     let generator = common::generator();
     group.bench_function("next_id", |b| {
-        b.iter_custom(|iters| below_saturation(iters, || _ = black_box(generator.next_id())));
+        b.iter_custom(|iters| below_saturation(iters, || _ = black_box(generator.next_id().expect("an ID"))));
     });
     for (name, policy) in
         [("off", CachePolicy::Off), ("recent 10000", CachePolicy::Recent(10_000)), ("all", CachePolicy::All)]
@@ -20,7 +20,7 @@ fn client(c: &mut Criterion) {
         let client = PyflakeClient::builder(EPOCH).cache(policy).build();
         client.create_generator(2, 2).expect("in range");
         group.bench_function(format!("generate/{name}"), |b| {
-            b.iter_custom(|iters| below_saturation(iters, || _ = black_box(client.generate())));
+            b.iter_custom(|iters| below_saturation(iters, || _ = black_box(client.generate().expect("an ID"))));
         });
         // What the clearing keeps, the next samples use.
         client.clear_cache();

@@ -21,8 +21,8 @@ fn lease(c: &mut Criterion) {
     let store = FileStore::open(&dir, EPOCH).expect("a directory for the leases");
     let leased = LeasedGenerator::new(store).expect("a free node");
 
-    let run_bare = |ids| below_saturation(ids, || _ = black_box(bare.next_id()));
-    let run_leased = |ids| below_saturation(ids, || _ = black_box(leased.next_id()));
+    let run_bare = |ids| below_saturation(ids, || _ = black_box(bare.next_id().expect("an ID")));
+    let run_leased = |ids| below_saturation(ids, || _ = black_box(leased.next_id().expect("an ID")));
     let mut ratios: Vec<f64> = (0..PAIRS)
         .map(|turn| {
             // Each goes first every other time.

@@ -1,4 +1,6 @@
 //! One ID below saturation, against the floor: a bare clock read and a bare compare-and-swap.
+//!
+//! The IDs are taken out of their `Result`, as users do: put into memory whole, it would be most of what is measured.
 
 mod common;
 
@@ -7,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use common::{EPOCH, below_saturation, generator};
 use criterion::{Criterion, criterion_group, criterion_main};
-use pyflake::{Clock, Generator, ManualClock, Node, SystemClock};
+use pyflake::{Clock, CoarseClock, Generator, ManualClock, Node, ShardedGenerator, SystemClock};
 
 fn next_id(c: &mut Criterion) {
     let mut group = c.benchmark_group("next_id below saturation");
@@ -33,8 +35,19 @@ fn next_id(c: &mut Criterion) {
     let clock = SystemClock::new();
     bench("SystemClock", &mut |iters| below_saturation(iters, || _ = black_box(clock.unix_millis())));
     let generator = generator();
-    bench("next_id", &mut |iters| below_saturation(iters, || _ = black_box(generator.next_id())));
-    bench("try_next_id", &mut |iters| below_saturation(iters, || _ = black_box(generator.try_next_id())));
+    bench("next_id", &mut |iters| below_saturation(iters, || _ = black_box(generator.next_id().expect("an ID"))));
+    bench("try_next_id", &mut |iters| {
+        below_saturation(iters, || _ = black_box(generator.try_next_id().expect("an ID")))
+    });
+    let clock = CoarseClock::new().expect("a thread");
+    let coarse = Generator::builder(EPOCH, Node::new(1, 2).expect("in range")).clock(clock).build().expect("built");
+    bench("next_id on the CoarseClock", &mut |iters| {
+        below_saturation(iters, || _ = black_box(coarse.next_id().expect("an ID")))
+    });
+    let sharded = ShardedGenerator::new(EPOCH, 2, 0..=31).expect("built");
+    bench("next_id of 32 shards", &mut |iters| {
+        below_saturation(iters, || _ = black_box(sharded.next_id().expect("an ID")))
+    });
 
     // Without a clock to read: what the claim costs by itself.
     let manual = ManualClock::new(1_668_081_259_486);
@@ -47,7 +60,7 @@ fn next_id(c: &mut Criterion) {
             if calls.is_multiple_of(2048) {
                 manual.advance(1);
             }
-            _ = black_box(generator.next_id());
+            _ = black_box(generator.next_id().expect("an ID"));
         })
     });
 }

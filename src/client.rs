@@ -106,6 +106,13 @@ impl<C: Clock + Clone> PyflakeClientBuilder<C> {
         self
     }
 
+    /// Spreads the first sequence of a millisecond over `2^bits` values, as
+    /// [`GeneratorBuilder::spread_sequence`](crate::GeneratorBuilder::spread_sequence).
+    pub fn spread_sequence(mut self, bits: u32) -> Self {
+        self.generator = self.generator.spread_sequence(bits);
+        self
+    }
+
     /// Sets which IDs are remembered; all of them by default.
     pub fn cache(mut self, policy: CachePolicy) -> Self {
         self.cache = policy;
@@ -164,7 +171,9 @@ impl<C: Clock + Clone> PyflakeClient<C> {
     /// [`Error::NoGenerator`] without a generator, otherwise as [`Generator::next_id`].
     #[inline]
     pub fn generate(&self) -> Result<Snowflake, Error> {
-        let id = self.generator.get().ok_or(Error::NoGenerator)?.next_id()?;
+        // Not `ok_or`, which makes an error each time and drops it.
+        let Some(generator) = self.generator.get() else { return Err(Error::NoGenerator) };
+        let id = generator.next_id()?;
         // Relaxed: it counts, and the number is this thread's alone.
         let idx = self.generated.fetch_add(1, Ordering::Relaxed) + 1;
         self.cache.put(idx, id);

@@ -27,6 +27,13 @@ pub enum Error {
         /// The seed that was given.
         seed: u64,
     },
+    /// A range of seeds with no seed in it.
+    NoSeeds {
+        /// Where it begins.
+        first: u64,
+        /// Where it ends.
+        last: u64,
+    },
     /// A sequence above 4095.
     SequenceOutOfRange {
         /// The sequence that was given.
@@ -91,6 +98,11 @@ pub enum Error {
     NoForkGuard {
         /// What `pthread_atfork` answered.
         code: i32,
+    },
+    /// The thread of a [`CoarseClock`](crate::CoarseClock) could not be started.
+    NoTicker {
+        /// What the system said.
+        reason: Box<str>,
     },
     /// The node is used in this process in the other way, under a lease or without one, or under another lease.
     NodeInUse {
@@ -207,6 +219,9 @@ impl fmt::Display for Error {
             Error::SeedOutOfRange { seed } => {
                 write!(f, "seed {seed} is out of range: a seed has 5 bits, so use 0 to {MAX_SEED}")
             }
+            Error::NoSeeds { first, last } => {
+                write!(f, "the seeds {first}..={last} are none: use 0..={MAX_SEED}, or a part of it")
+            }
             Error::SequenceOutOfRange { sequence } => {
                 write!(f, "sequence {sequence} is out of range: a sequence has 12 bits, so use 0 to {MAX_SEQUENCE}")
             }
@@ -255,6 +270,11 @@ impl fmt::Display for Error {
                 f,
                 "the guard against IDs that a forked child repeats could not be set up (pthread_atfork: {code}): free \
                  some memory and try again"
+            ),
+            Error::NoTicker { reason } => write!(
+                f,
+                "the thread of the coarse clock could not be started ({reason}): allow the process more threads, or use \
+                 the SystemClock"
             ),
             Error::NodeInUse { pid, seed, leased: true } => write!(
                 f,

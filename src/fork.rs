@@ -19,10 +19,11 @@ pub(crate) fn guard() -> Result<(), Error> {
     static INSTALLED: OnceBool = OnceBool::new();
 
     /// Runs in the child before `fork` returns there, with one thread alive and any lock possibly held by a thread
-    /// that is gone: `close_all` keeps to atomic operations.
+    /// that is gone: what is called keeps to atomic operations.
     extern "C" fn child() {
         GENERATION.add(1);
         crate::registry::close_all();
+        crate::clock::forked();
     }
 
     let install = || {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crossbeam_utils::CachePadded;
 
 use crate::block::Block;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, SystemClock, whole_millis};
 use crate::epoch::Epoch;
 use crate::error::Error;
 use crate::fork;
@@ -15,7 +15,7 @@ use crate::layout;
 use crate::node::Node;
 use crate::snowflake::{Record, Snowflake};
 use crate::stats::{Counters, Stats};
-use crate::timeline::{Instant, Refusal, Run, Spread, Timeline};
+use crate::timeline::{Instant, Missed, Refusal, Run, Spread, Timeline};
 use crate::wait::Wait;
 
 pub use builder::GeneratorBuilder;
@@ -110,14 +110,14 @@ impl<C: Clock> Generator<C> {
     pub fn next_id(&self) -> Result<Snowflake, Error> {
         match self.claim() {
             Ok(slot) => Ok(self.id(slot)),
-            Err(tick) => self.next_id_anew(tick),
+            Err(missed) => self.next_id_anew(missed),
         }
     }
 
     /// The rest of [`next_id`](Self::next_id) where the clock's tick is not the one that was last begun, or has no room.
     #[inline(never)]
-    fn next_id_anew(&self, tick: u64) -> Result<Snowflake, Error> {
-        self.claim_run(1, tick).map_or_else(|| self.claim_and_wait(1), Ok).map(|slot| self.id(slot))
+    fn next_id_anew(&self, missed: Missed) -> Result<Snowflake, Error> {
+        self.claim_missed(missed).map_or_else(|| self.claim_and_wait(1), Ok).map(|slot| self.id(slot))
     }
 
     /// Issues the next ID if that is possible without waiting.
@@ -132,14 +132,14 @@ impl<C: Clock> Generator<C> {
     pub fn try_next_id(&self) -> Result<Snowflake, Error> {
         match self.claim() {
             Ok(slot) => Ok(self.id(slot)),
-            Err(tick) => self.try_next_id_anew(tick),
+            Err(missed) => self.try_next_id_anew(missed),
         }
     }
 
     /// The rest of [`try_next_id`](Self::try_next_id), as `next_id_anew`.
     #[inline(never)]
-    fn try_next_id_anew(&self, tick: u64) -> Result<Snowflake, Error> {
-        self.claim_run(1, tick).map_or_else(|| self.claim_now(1), Ok).map(|slot| self.id(slot))
+    fn try_next_id_anew(&self, missed: Missed) -> Result<Snowflake, Error> {
+        self.claim_missed(missed).map_or_else(|| self.claim_now(1), Ok).map(|slot| self.id(slot))
     }
 
     /// Claims a run of `n` consecutive IDs with one compare-and-swap; none for 0.
@@ -157,7 +157,7 @@ impl<C: Clock> Generator<C> {
         if n == 0 {
             return Ok(Block::new(0, 0, self.node_bits));
         }
-        let first = self.claim_run(n, self.tick()).map_or_else(|| self.claim_and_wait(n), Ok)?;
+        let first = self.claim_run(n, self.true_tick(self.tick())).map_or_else(|| self.claim_and_wait(n), Ok)?;
         Ok(Block::new(first, n, self.node_bits))
     }
 
@@ -306,30 +306,53 @@ impl<C: Clock> Generator<C> {
         if self.leased && self.generation == fork::generation() { Error::LeaseLost } else { Error::Forked }
     }
 
+    /// Issues an ID in a tick that the clock has reached, if there is one left.
+    pub(crate) fn issue_at(&self, tick: u64) -> Option<Snowflake> {
+        self.claim_run(1, tick).map(|slot| self.id(slot))
+    }
+
+    /// Claims a run of `n` IDs in a tick that the clock has reached, if there are so many left.
+    pub(crate) fn reserve_at(&self, n: usize, tick: u64) -> Option<Block> {
+        let n = n as u64;
+        self.claim_run(n, tick).map(|first| Block::new(first, n, self.node_bits))
+    }
+
+    /// Claims up to `n` IDs, at least 1, in a tick that the clock has reached, if there are any left.
+    pub(crate) fn reserve_some_at(&self, n: usize, tick: u64) -> Option<Block> {
+        let (first, n) = self.timeline.claim_some(1, n as u64, tick, self.spread, &self.counters.lost_races)?;
+        Some(Block::new(first, n, self.node_bits))
+    }
+
     /// The clock's tick. Before the epoch this wraps to one far past 42 bits, which the timeline leaves to the slow path.
     #[inline]
-    fn tick(&self) -> u64 {
+    pub(crate) fn tick(&self) -> u64 {
         self.clock.unix_millis().wrapping_sub(self.epoch.as_unix_millis())
     }
 
-    /// Claims a slot in the tick that is begun, or answers the clock's tick.
-    #[inline]
-    fn claim(&self) -> Result<u64, u64> {
-        self.timeline.claim(self.clock.may_be_late(), || self.tick())
-    }
-
-    #[inline]
-    fn id(&self, slot: u64) -> Snowflake {
-        Snowflake::from(layout::id(slot, self.node_bits))
-    }
-
-    /// Claims `n` slots in one tick: the given one, or the true one if the clock may be late.
-    fn claim_run(&self, n: u64, tick: u64) -> Option<u64> {
-        let tick = if self.clock.may_be_late() {
+    /// The clock's tick as it is: the given one, or that of the true time if the clock may be late.
+    pub(crate) fn true_tick(&self, tick: u64) -> u64 {
+        if self.clock.may_be_late() {
             whole_millis(self.clock.unix_time()).wrapping_sub(self.epoch.as_unix_millis())
         } else {
             tick
-        };
+        }
+    }
+
+    #[inline]
+    pub(crate) fn claim(&self) -> Result<u64, Missed> {
+        self.timeline.claim(self.clock.may_be_late(), || self.tick())
+    }
+
+    pub(crate) fn claim_missed(&self, missed: Missed) -> Option<u64> {
+        self.timeline.claim_missed(missed, self.true_tick(missed.tick), self.spread, &self.counters.lost_races)
+    }
+
+    #[inline]
+    pub(crate) fn id(&self, slot: u64) -> Snowflake {
+        Snowflake::from(layout::id(slot, self.node_bits))
+    }
+
+    fn claim_run(&self, n: u64, tick: u64) -> Option<u64> {
         self.timeline.claim_run(n, tick, self.spread, &self.counters.lost_races)
     }
 
@@ -396,11 +419,6 @@ impl<C: Clock> Generator<C> {
     fn time_until_due(&self, tick: u64) -> Duration {
         self.time_until(tick).saturating_sub(self.max_lead)
     }
-}
-
-/// The whole milliseconds of a time.
-fn whole_millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The endless iterator of [`Generator::records`].

@@ -20,7 +20,7 @@ pub(crate) fn first_milli(unix_nanos: i128) -> Result<u64, Error> {
 }
 
 /// The Unix millisecond that an instant lies in, and the nanoseconds since it began.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the remainder is below a million")]
+#[expect(clippy::cast_possible_truncation, reason = "the remainder is below a million")]
 fn split(unix_nanos: i128) -> Result<(u64, u32), Error> {
     let millis = unix_nanos.div_euclid(NANOS_PER_MILLI);
     let nanos = unix_nanos.rem_euclid(NANOS_PER_MILLI) as u32;

@@ -30,6 +30,7 @@ mod registry;
 #[cfg(feature = "serde")]
 #[cfg_attr(docsrs, doc(cfg(feature = "serde")))]
 pub mod serde;
+mod sharded;
 mod snowflake;
 #[cfg(feature = "sqlx")]
 mod sqlx;
@@ -43,13 +44,14 @@ mod wait;
 pub use block::Block;
 pub use cache::CachePolicy;
 pub use client::{Info, PyflakeClient, PyflakeClientBuilder};
-pub use clock::{Clock, ManualClock, SystemClock};
+pub use clock::{Clock, CoarseClock, ManualClock, SystemClock};
 pub use epoch::{Epoch, TimeUnit, to_timestamp};
 pub use error::Error;
 pub use foreign::{DiscordRecord, TwitterRecord};
 pub use generator::{Generator, GeneratorBuilder, Records};
 pub use lifetime::Lifetime;
 pub use node::{Node, generate_seed};
+pub use sharded::ShardedGenerator;
 pub use snowflake::{Record, Snowflake};
 pub use stats::{ClockStats, Stats};
 pub use text::{Base32, Base62};

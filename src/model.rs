@@ -1,5 +1,7 @@
-//! The timeline alone, for the loom models of what cannot be reached without a lease store.
+//! The parts that the loom models cannot reach from outside: a timeline without a lease store, a ticker without a
+//! thread.
 
+use crate::clock::ticker;
 use crate::sync::Counter;
 use crate::timeline::{Spread, Timeline};
 
@@ -28,9 +30,42 @@ impl Line {
     }
 
     pub fn claim(&self, tick: impl FnOnce() -> u64) -> Option<u64> {
-        self.0
-            .claim(false, tick)
-            .or_else(|tick| self.0.claim_run(1, tick, Spread::default(), &Counter::default()).ok_or(tick))
-            .ok()
+        self.0.claim(false, tick).map_or_else(
+            |missed| self.0.claim_missed(missed, missed.tick, Spread::default(), &Counter::default()),
+            Some,
+        )
+    }
+}
+
+/// What the users of a coarse clock share with its thread.
+#[derive(Debug)]
+pub struct Ticker(ticker::Ticker);
+
+#[expect(missing_docs, reason = "as above")]
+impl Ticker {
+    #[expect(clippy::new_without_default, reason = "as above")]
+    #[must_use]
+    pub fn new() -> Self {
+        Ticker(ticker::Ticker::new())
+    }
+
+    pub fn now(&self) -> Option<u64> {
+        self.0.now()
+    }
+
+    pub fn push(&self, now: u64) {
+        self.0.push(now);
+    }
+
+    pub fn enter(&self) -> bool {
+        self.0.enter()
+    }
+
+    pub fn leave(&self) {
+        self.0.leave();
+    }
+
+    pub fn tick(&self, now: u64) -> bool {
+        self.0.tick(now)
     }
 }

@@ -184,7 +184,6 @@ pub mod number {
     /// # Errors
     ///
     /// Those of the format.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
     pub fn serialize<S: Serializer>(id: &Snowflake, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_u64(id.as_u64())
     }
@@ -237,7 +236,6 @@ pub mod i64 {
     /// # Errors
     ///
     /// Those of the format, and an ID past `i64::MAX`.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
     pub fn serialize<S: Serializer>(id: &Snowflake, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_i64(i64::try_from(*id).map_err(S::Error::custom)?)
     }
@@ -291,11 +289,6 @@ macro_rules! option_form {
             /// # Errors
             ///
             /// As without the option.
-            #[expect(
-                clippy::ref_option,
-                clippy::trivially_copy_pass_by_ref,
-                reason = "serde calls it with a reference"
-            )]
             pub fn serialize<S: Serializer>(id: &Option<Snowflake>, serializer: S) -> Result<S::Ok, S::Error> {
                 id.map(Form).serialize(serializer)
             }

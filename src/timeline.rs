@@ -28,6 +28,9 @@ use crossbeam_utils::CachePadded;
 use crate::layout::{IDS_PER_TICK, TICKS, first_slot, scatter, sequence_of_slot, tick_of_slot};
 use crate::sync::{AtomicU32, AtomicU64, Backoff, Counter, Ordering};
 
+/// How many slots a clock that may be late is believed for.
+const LOOK: u64 = 256;
+
 /// How many races a claim loses before it leaves the cores to the others: by then it has spun for a microsecond or two.
 const ATTEMPTS: u32 = 8;
 
@@ -154,6 +157,15 @@ impl Spread {
     }
 }
 
+/// A claim that was not the ordinary one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Missed {
+    /// The clock's tick.
+    pub(crate) tick: u64,
+    /// What the addition found: a state of another tick, or a full one. The floor of all, where none was made.
+    found: State,
+}
+
 /// A claimed run of slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Run {
@@ -188,41 +200,45 @@ impl Timeline {
         Timeline { words: CachePadded::new(words), governed: AtomicU32::new(0) }
     }
 
-    /// Claims a slot in the clock's tick where that is begun and has room, which is the case that repeats; otherwise
-    /// answers the tick, for [`claim_run`](Self::claim_run).
+    /// Claims a slot in the clock's tick where that is begun and has room, which is the case that repeats; what is left
+    /// of all others goes to [`claim_missed`](Self::claim_missed).
     ///
-    /// With `look`, a claim at each 64th slot is left to `claim_run` too: a clock that may be out of date is looked at.
+    /// With `look`, a claim at each 256th slot misses too: there a clock that may be late is looked at.
     #[inline]
-    pub(crate) fn claim(&self, look: bool, tick: impl FnOnce() -> u64) -> Result<u64, u64> {
+    pub(crate) fn claim(&self, look: bool, tick: impl FnOnce() -> u64) -> Result<u64, Missed> {
         // The state first, the clock second: in the other order a claim by another thread in between would look like
         // a clock that stepped back.
         // Relaxed: a guess, to leave a tick without room as it is; the addition below decides.
         let state = self.words.state.load(Ordering::Relaxed);
+        let tick = tick();
         // Acquire: a new window's limit comes with its floor (see the top of this file).
         let limit = self.words.limit.load(Ordering::Acquire);
-        let tick = tick();
-        // Nothing is added on the strength of anything but a predicted branch, so the addition waits for no load.
+        // No value that is loaded goes into the addition, so it need not wait for one: the branch is predicted.
         let has_room = state.wrapping_sub(State::begin(tick)) < IDS_PER_TICK && tick < limit;
-        if !has_room || look && state.is_multiple_of(64) {
-            return Err(tick);
+        if !has_room || look && state.is_multiple_of(LOOK) {
+            return Err(Missed { tick, found: State::floor(0) });
         }
         // Relaxed: the word itself is all that is agreed on.
-        let state = self.words.state.fetch_add(1, Ordering::Relaxed);
-        let sequence = state.wrapping_sub(State::begin(tick));
-        if sequence < IDS_PER_TICK { Ok(first_slot(tick) + sequence) } else { self.claimed_late(State(state), tick) }
+        let found = self.words.state.fetch_add(1, Ordering::Relaxed);
+        let sequence = found.wrapping_sub(State::begin(tick));
+        if sequence < IDS_PER_TICK {
+            Ok(first_slot(tick) + sequence)
+        } else {
+            Err(Missed { tick, found: State(found) })
+        }
     }
 
-    /// The rest of [`claim`](Self::claim) for an addition that found another state than the one it looked at.
-    #[cold]
+    /// The rest of [`claim`](Self::claim): the slot that it claimed all the same, or one claimed as a run is.
     #[inline(never)]
-    fn claimed_late(&self, found: State, tick: u64) -> Result<u64, u64> {
-        // The tick filled up meanwhile, and nothing is claimed; or a later one has come, and a slot of it is. That is as
-        // good as any once it has begun, and lost if it has not, as the caller has not agreed to wait.
+    pub(crate) fn claim_missed(&self, missed: Missed, tick: u64, spread: Spread, lost_races: &Counter) -> Option<u64> {
+        let found = missed.found;
+        // A later tick has come between the look and the addition, and a slot of it is claimed. It is as good as any once
+        // the tick has begun; otherwise it is lost, as the caller has not agreed to wait.
         // Acquire: as in `claim`.
-        let good = !found.is_ahead()
+        let claimed = !found.is_ahead()
             && found.claimed() < IDS_PER_TICK
             && found.tick() < self.words.limit.load(Ordering::Acquire);
-        if good { Ok(found.free()) } else { Err(tick) }
+        if claimed { Some(found.free()) } else { self.claim_run(1, tick, spread, lost_races) }
     }
 
     /// Claims a run of `n` slots (at least 1) that fits the tick `tick`, and answers its first slot.
@@ -232,8 +248,22 @@ impl Timeline {
     /// timeline is closed, or other callers were faster many times.
     #[inline(never)]
     pub(crate) fn claim_run(&self, n: u64, tick: u64, spread: Spread, lost_races: &Counter) -> Option<u64> {
+        self.claim_some(n, n, tick, spread, lost_races).map(|(first, _)| first)
+    }
+
+    /// Claims a run of at least `least` (1 or more) and at most `most` slots in the tick `tick`, as long as it can be,
+    /// and answers its first slot and its length; `None` as in `claim_run`.
+    #[inline]
+    pub(crate) fn claim_some(
+        &self,
+        least: u64,
+        most: u64,
+        tick: u64,
+        spread: Spread,
+        lost_races: &Counter,
+    ) -> Option<(u64, u64)> {
         // Acquire: as in `claim`.
-        if n > IDS_PER_TICK || tick >= self.words.limit.load(Ordering::Acquire) {
+        if tick >= self.words.limit.load(Ordering::Acquire) {
             return None;
         }
         let end = first_slot(tick + 1);
@@ -241,13 +271,14 @@ impl Timeline {
         let mut state = self.words.state.load(Ordering::Relaxed);
         let backoff = Backoff::new();
         for _ in 0..ATTEMPTS {
-            let first = State(state).first(n, tick, spread);
-            if first + n > end {
+            let first = State(state).first(most, tick, spread);
+            let n = most.min(end.saturating_sub(first));
+            if n < least {
                 return None;
             }
             let next = State::after(first + n, false).0;
             match self.words.state.compare_exchange_weak(state, next, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return Some(first),
+                Ok(_) => return Some((first, n)),
                 // The tick is not read again: if it is out of date, the run does not fit it and `None` follows.
                 Err(seen) => state = seen,
             }

@@ -8,12 +8,12 @@ mod common;
 use core::time::Duration;
 use std::io::{self, Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Instant;
 
 use common::{EPOCH, Ends, MS, NOW, Naive, check_distinct, check_increasing, node};
-use pyflake::{Epoch, Error, Generator, PyflakeClient, Snowflake};
+use pyflake::{Clock, CoarseClock, Epoch, Error, Generator, PyflakeClient, ShardedGenerator, Snowflake, SystemClock};
 
 /// A child that has not ended after this hangs.
 const HANGS: Duration = Duration::from_secs(20);
@@ -212,6 +212,68 @@ fn the_childs_own_node_is_refused_to_the_grandchild() {
         ])
     });
     assert_eq!(child.wait(), Ok(0));
+}
+
+#[test]
+fn every_shard_is_refused_to_the_child() {
+    let generator = ShardedGenerator::new(EPOCH, 18, 0..=3).unwrap();
+    generator.next_id().unwrap();
+    let child = fork(|| {
+        let mut ids = [Snowflake::default(); 10];
+        first_failure(&[
+            (0..10).all(|_| generator.next_id() == Err(Error::Forked)),
+            generator.try_next_id() == Err(Error::Forked),
+            generator.reserve(10).is_err(),
+            generator.fill(&mut ids) == Err(Error::Forked),
+            ids.iter().all(|&id| id == Snowflake::default()),
+            ShardedGenerator::new(EPOCH, 18, 3..=4).is_err(),
+            ShardedGenerator::new(EPOCH, 18, 4..=5).is_ok_and(|own| own.next_id().is_ok()),
+        ])
+    });
+    assert_eq!(child.wait(), Ok(0));
+    assert!(generator.next_id().is_ok());
+}
+
+/// The child has the coarse clock's words, but not the thread that writes them.
+#[test]
+fn a_coarse_clock_goes_on_in_the_child() {
+    /// A clock as it is often written: a thread and a word.
+    static NAIVE: AtomicU64 = AtomicU64::new(0);
+
+    let clock = CoarseClock::new().unwrap();
+    let generator = Generator::builder(EPOCH, node(19, 0)).clock(clock.clone()).build().unwrap();
+    generator.next_id().unwrap();
+    thread::spawn(|| {
+        loop {
+            NAIVE.store(SystemClock::new().unix_millis(), Ordering::Relaxed);
+            thread::sleep(MS);
+        }
+    });
+    thread::sleep(50 * MS);
+
+    let child = fork(|| {
+        let (coarse, naive) = (clock.unix_millis(), NAIVE.load(Ordering::Relaxed));
+        thread::sleep(100 * MS);
+        let is_now = |millis: u64| millis + 50 >= SystemClock::new().unix_millis();
+        let own = Generator::builder(EPOCH, node(19, 1)).clock(clock.clone()).build().unwrap();
+        let first_checks = [
+            generator.next_id() == Err(Error::Forked),
+            clock.unix_millis() >= coarse + 90 && is_now(clock.unix_millis()),
+            own.next_id().is_ok_and(|id| is_now(id.timestamp(EPOCH))),
+            NAIVE.load(Ordering::Relaxed) == naive && !is_now(naive),
+        ];
+        // A new one has a thread again, and the inherited one with it.
+        let anew = CoarseClock::new().unwrap();
+        thread::sleep(100 * MS);
+        let more = [
+            is_now(anew.unix_millis()) && is_now(clock.unix_millis()),
+            own.next_id().is_ok_and(|id| is_now(id.timestamp(EPOCH))),
+        ];
+        drop((anew, own));
+        first_failure(&[&first_checks[..], &more].concat())
+    });
+    assert_eq!(child.wait(), Ok(0));
+    assert!(generator.next_id().is_ok(), "the parent goes on");
 }
 
 #[test]

@@ -45,6 +45,28 @@ fn a_store_instead_of_a_swap() {
     });
 }
 
+/// An addition that is made because there was room a moment ago, and whose answer is taken for a slot of the tick.
+#[test]
+#[should_panic(expected = "was issued twice")]
+fn an_addition_that_is_not_looked_at() {
+    every(|| {
+        // A tick and the number of its claimed slots, with one slot left.
+        let state = Arc::new(AtomicU64::new(TICK << 21 | (IDS_PER_TICK - 1)));
+        let claim = |state: &AtomicU64| {
+            let has_room = state.load(Ordering::SeqCst) & 0x1f_ffff < IDS_PER_TICK;
+            has_room.then(|| TICK * IDS_PER_TICK + (state.fetch_add(1, Ordering::SeqCst) & 0x1f_ffff))
+        };
+        let other = fork(&state, claim);
+        let mine = claim(&state);
+        let other = join(other);
+        // The first slot of the next tick.
+        let next = Some((TICK + 1) * IDS_PER_TICK);
+        for claimed in [mine, other].into_iter().flatten() {
+            assert_unique(&[&[claimed], &[next.expect("a slot")]]);
+        }
+    });
+}
+
 /// A last millisecond and a sequence, as in most snowflake libraries, but without their lock.
 #[test]
 #[should_panic(expected = "was issued twice")]

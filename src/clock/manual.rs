@@ -43,6 +43,7 @@ impl ManualClock {
 }
 
 impl Clock for ManualClock {
+    #[inline]
     fn unix_millis(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }

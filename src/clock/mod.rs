@@ -1,13 +1,19 @@
 //! Where the time in an ID comes from.
 
+mod coarse;
 mod discipline;
 mod manual;
 mod system;
+pub(crate) mod ticker;
 
 use core::time::Duration;
 
 use crate::stats::ClockStats;
 
+#[cfg(unix)]
+pub(crate) use coarse::forked;
+
+pub use coarse::CoarseClock;
 pub use manual::ManualClock;
 pub use system::SystemClock;
 
@@ -42,7 +48,7 @@ pub trait Clock: Send + Sync {
     /// Whether [`unix_millis`](Self::unix_millis) may be out of date, as that of a clock which remembers: `false` by
     /// default.
     ///
-    /// A generator then asks [`unix_time`](Self::unix_time) instead at the begin of a millisecond, at each 64th ID in it,
+    /// A generator then asks [`unix_time`](Self::unix_time) instead at the begin of a millisecond, at each 256th ID in it,
     /// and for every run.
     fn may_be_late(&self) -> bool {
         false
@@ -61,6 +67,11 @@ pub trait Clock: Send + Sync {
     fn stats(&self) -> ClockStats {
         ClockStats::default()
     }
+}
+
+/// The whole milliseconds of a time.
+pub(crate) fn whole_millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl<F: Fn() -> u64 + Send + Sync> Clock for F {

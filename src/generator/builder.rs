@@ -198,6 +198,14 @@ impl<C: Clock> GeneratorBuilder<C> {
         self.epoch
     }
 
+    pub(crate) fn pid(&self) -> u8 {
+        self.node.pid()
+    }
+
+    pub(crate) fn longest_wait(&self) -> Duration {
+        self.max_wait
+    }
+
     /// Builds the generator.
     ///
     /// # Errors

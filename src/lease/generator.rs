@@ -143,6 +143,21 @@ impl<C: Clock + Clone + 'static> LeasedGeneratorBuilder<C> {
         self
     }
 
+    /// Lets IDs run ahead of the clock by up to `max_lead` instead of waiting, as
+    /// [`GeneratorBuilder::max_lead`](crate::GeneratorBuilder::max_lead); within the window, so that a restart repeats
+    /// nothing. The node's next holder waits until its clock has passed the last ID.
+    pub fn max_lead(mut self, max_lead: Duration) -> Self {
+        self.generator = self.generator.max_lead(max_lead);
+        self
+    }
+
+    /// Spreads the first sequence of a millisecond over `2^bits` values, as
+    /// [`GeneratorBuilder::spread_sequence`](crate::GeneratorBuilder::spread_sequence).
+    pub fn spread_sequence(mut self, bits: u32) -> Self {
+        self.generator = self.generator.spread_sequence(bits);
+        self
+    }
+
     /// Sets how far ahead of the clock the window reaches when it is renewed, which is three times in its length; ten
     /// seconds by default, at least 30 ms and at most a day.
     ///

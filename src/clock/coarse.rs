@@ -1,0 +1,140 @@
+use core::fmt;
+use core::time::Duration;
+use std::thread;
+
+use once_cell::race::OnceBox;
+
+use crate::clock::ticker::Ticker;
+use crate::clock::{Clock, SystemClock};
+use crate::error::Error;
+use crate::fork;
+use crate::stats::ClockStats;
+
+/// The [`SystemClock`] as a thread writes it down once a millisecond: reading it costs next to nothing, and it may be a
+/// little late.
+///
+/// It halves the time that an ID takes. What it costs:
+///
+/// - **Age.** A new millisecond shows when the thread has woken up for it, some 60 µs late on an idle machine, and later
+///   where all cores are busy. IDs are unique and increasing all the same; their time is that much too early.
+/// - **Bounds on the age.** A generator looks at the true clock for the first ID of each millisecond it sees, for each
+///   64th ID in it, for every run, and wherever it would otherwise wait; what it finds it writes down for all. So a
+///   thread that is held up is noticed within 256 IDs of a node, and a millisecond's IDs are used up as by the true clock.
+/// - **A thread**, `pyflake-clock`, and about a hundredth of a core. All `CoarseClock`s of a process share it; it ends
+///   with the last of them.
+///
+/// In the child of a `fork`, which has no such thread, an inherited clock reads the true time, until a new one is made
+/// there.
+///
+/// ```
+/// use pyflake::{CoarseClock, Epoch, Generator, Node};
+///
+/// let generator = Generator::builder(Epoch::TWITTER, Node::new(1, 3)?).clock(CoarseClock::new()?).build()?;
+/// let id = generator.next_id()?;
+/// # Ok::<(), pyflake::Error>(())
+/// ```
+pub struct CoarseClock {
+    ticker: &'static Ticker,
+    clock: SystemClock,
+}
+
+/// The one of the process. Not `OnceLock`, as for [`SystemClock`].
+static TICKER: OnceBox<Ticker> = OnceBox::new();
+
+impl CoarseClock {
+    /// Gives a clock, and starts the thread if it does not run.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoTicker`] if the system gives no thread, [`Error::NoForkGuard`] if the guard cannot be set up.
+    pub fn new() -> Result<Self, Error> {
+        fork::guard()?;
+        let clock = SystemClock::new();
+        let ticker = TICKER.get_or_init(|| Box::new(Ticker::new()));
+        if ticker.enter() {
+            let started = thread::Builder::new().name("pyflake-clock".into()).spawn(move || run(ticker, clock));
+            if let Err(error) = started {
+                ticker.not_started();
+                ticker.leave();
+                return Err(Error::NoTicker { reason: error.to_string().into() });
+            }
+        }
+        Ok(CoarseClock { ticker, clock })
+    }
+}
+
+/// The thread: writes each millisecond down as it begins.
+fn run(ticker: &Ticker, clock: SystemClock) {
+    loop {
+        let now = clock.unix_time();
+        if !ticker.tick(super::whole_millis(now)) {
+            return;
+        }
+        // To the next millisecond.
+        thread::sleep(Duration::from_nanos(u64::from(1_000_000 - now.subsec_nanos() % 1_000_000)));
+    }
+}
+
+/// Leaves the child of a fork without a time that nobody moves. Loads and stores of atomics alone.
+#[cfg(unix)]
+pub(crate) fn forked() {
+    if let Some(ticker) = TICKER.get() {
+        ticker.forked();
+    }
+}
+
+impl Clone for CoarseClock {
+    fn clone(&self) -> Self {
+        self.ticker.stay();
+        CoarseClock { ticker: self.ticker, clock: self.clock }
+    }
+}
+
+impl Drop for CoarseClock {
+    fn drop(&mut self) {
+        self.ticker.leave();
+    }
+}
+
+impl fmt::Debug for CoarseClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("CoarseClock").field(&self.unix_millis()).finish()
+    }
+}
+
+impl Clock for CoarseClock {
+    #[inline]
+    fn unix_millis(&self) -> u64 {
+        self.ticker.now().unwrap_or_else(|| self.unix_millis_slow())
+    }
+
+    fn unix_time(&self) -> Duration {
+        let now = self.clock.unix_time();
+        self.ticker.push(super::whole_millis(now));
+        now
+    }
+
+    #[inline]
+    fn may_be_late(&self) -> bool {
+        true
+    }
+
+    fn tells_machine_time(&self) -> bool {
+        true
+    }
+
+    fn stats(&self) -> ClockStats {
+        self.clock.stats()
+    }
+}
+
+impl CoarseClock {
+    #[cold]
+    #[inline(never)]
+    fn unix_millis_slow(&self) -> u64 {
+        self.clock.unix_millis()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,97 @@
+//! A thread that is held up, which only a ticker without one can show.
+
+use super::*;
+use crate::generator::Generator;
+use crate::node::Node;
+use crate::snowflake::Snowflake;
+use crate::{Epoch, layout};
+
+/// A clock whose thread has written the time down once and is held up ever since.
+fn held_up() -> CoarseClock {
+    let ticker: &Ticker = Box::leak(Box::new(Ticker::new()));
+    let clock = SystemClock::new();
+    ticker.enter();
+    ticker.tick(clock.unix_millis());
+    CoarseClock { ticker, clock }
+}
+
+fn generator<C: Clock>(clock: C, seed: u64) -> Result<Generator<C>, Error> {
+    Generator::builder(Epoch::TWITTER, Node::new(30, seed)?).clock(clock).build()
+}
+
+fn millis(id: Snowflake) -> u64 {
+    id.timestamp(Epoch::TWITTER)
+}
+
+#[test]
+fn a_thread_that_is_held_up_is_noticed_within_256_ids() -> Result<(), Error> {
+    for issued_before in [1, 100, 255, 256, 300] {
+        let generator = generator(held_up(), 0)?;
+        for _ in 0..issued_before {
+            generator.next_id()?;
+        }
+        thread::sleep(Duration::from_millis(50));
+        let true_time = generator.clock().clock.unix_millis();
+        let mut late = 0;
+        while millis(generator.next_id()?) < true_time {
+            late += 1;
+        }
+        assert!(late < 256, "{late} IDs were late");
+        // What was found is written down, for all.
+        assert!(generator.clock().unix_millis() >= true_time);
+    }
+    Ok(())
+}
+
+/// The same without the look: up to a whole millisecond's IDs are late.
+#[test]
+fn the_control_that_does_not_look_is_late_for_a_millisecond() -> Result<(), Error> {
+    let clock = held_up();
+    let blind = || clock.unix_millis();
+    let generator = generator(blind, 1)?;
+    generator.next_id()?;
+    thread::sleep(Duration::from_millis(50));
+    let true_time = clock.clock.unix_millis();
+    for _ in 1..layout::IDS_PER_TICK {
+        assert!(millis(generator.next_id()?) < true_time);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_millisecond_begins_by_the_true_time() -> Result<(), Error> {
+    let generator = generator(held_up(), 2)?;
+    for _ in 0..20 {
+        thread::sleep(Duration::from_millis(3));
+        // An ID asked for, the true time is written down, and the next millisecond is another one.
+        let true_time = generator.clock().unix_time();
+        let id = generator.next_id()?;
+        assert!(millis(id) >= crate::clock::whole_millis(true_time));
+    }
+    Ok(())
+}
+
+/// However late the thread is, the IDs of each true millisecond are there to be had.
+#[test]
+fn saturation_loses_nothing() -> Result<(), Error> {
+    let generator = generator(held_up(), 3)?;
+    let mut ids = vec![];
+    for _ in 0..50 * layout::IDS_PER_TICK {
+        ids.push(generator.next_id()?);
+    }
+    assert!(ids.is_sorted());
+    // Of the milliseconds in which the thread ran throughout, which a busy machine may not leave many of, all are full.
+    let full = ids.chunk_by(|a, b| a.tick() == b.tick()).filter(|ids| ids.len() as u64 == layout::IDS_PER_TICK).count();
+    assert!(full >= 10, "{full} milliseconds of 50 were used up");
+    Ok(())
+}
+
+#[test]
+fn a_wiped_time_is_read_from_the_true_clock() {
+    let clock = held_up();
+    clock.ticker.forked();
+    let first = clock.unix_millis();
+    thread::sleep(Duration::from_millis(5));
+    assert!(clock.unix_millis() >= first + 4);
+    assert!(clock.ticker.now().is_none(), "nobody but a thread writes a first time");
+}
