@@ -46,6 +46,20 @@ pub(crate) fn wall_millis() -> u64 {
     u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
 }
 
+/// Where the database server of `ci/postgres.sh` is. Without one the test is skipped, unless
+/// `PYFLAKE_REQUIRE_POSTGRES` is set, as `.ci/run` does.
+pub(crate) fn postgres_url() -> Option<String> {
+    let url = std::env::var("PYFLAKE_POSTGRES_URL").ok();
+    if url.is_none() {
+        assert!(
+            std::env::var_os("PYFLAKE_REQUIRE_POSTGRES").is_none(),
+            "PostgreSQL is required, and PYFLAKE_POSTGRES_URL is not set"
+        );
+        eprintln!("skipped: no PostgreSQL; run `ci/postgres.sh cargo test --all-features`");
+    }
+    url
+}
+
 /// Each ID is larger than the one before it.
 pub(crate) fn check_increasing(ids: &[Snowflake]) -> Result<(), String> {
     match ids.windows(2).find(|pair| pair[0] >= pair[1]) {
