@@ -20,4 +20,3 @@ tool() {
 
 tool cargo-hack 0.6.46
 tool cargo-deny 0.20.2
-tool cargo-semver-checks 0.51.0

@@ -3,7 +3,7 @@
 use pyflake::{DiscordRecord, Epoch, Node, Snowflake, TwitterRecord};
 
 /// A tweet of @Wikipedia's of 28 June 2022, which the article "Snowflake ID" takes apart: 367,597,485,448 ms after the
-/// epoch, machine 0b01_0111_1010, sequence 0.
+/// epoch, machine `0b01_0111_1010`, sequence 0.
 const TWEET: u64 = 1_541_815_603_606_036_480;
 /// The sample of Discord's reference: worker 1, process 0, increment 7.
 const DISCORD: u64 = 175_928_847_299_117_063;

@@ -152,7 +152,7 @@ fn nothing_is_allocated() {
 /// The number in a text, by arithmetic that cannot overflow here.
 fn reference(digits: &str, text: &str) -> Option<u128> {
     text.chars().try_fold(0_u128, |number, digit| {
-        Some(number.checked_mul(digits.len() as u128)?.checked_add(digits.find(digit)? as u128)?)
+        number.checked_mul(digits.len() as u128)?.checked_add(digits.find(digit)? as u128)
     })
 }
 
