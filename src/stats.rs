@@ -14,12 +14,14 @@ pub struct Stats {
     pub waits: u64,
     /// The time that callers waited, all together.
     pub waited: Duration,
-    /// How often a compare-and-swap failed because another thread was faster: at the begin of a millisecond, and for runs.
+    /// How often a compare-and-swap failed, nearly always because another thread was faster: at the begin of a
+    /// millisecond, and for runs.
     pub lost_races: u64,
     /// What the generator's clock says of itself.
     pub clock: ClockStats,
-    /// How far the last ID is ahead of the generator's clock: of callers that wait, or of a burst under
-    /// [`max_lead`](crate::GeneratorBuilder::max_lead).
+    /// How far the node is ahead of the generator's clock: by the IDs of callers that wait, by a burst under
+    /// [`max_lead`](crate::GeneratorBuilder::max_lead), or by an ID it was told to
+    /// [`resume_after`](crate::GeneratorBuilder::resume_after).
     pub lead: Duration,
     /// How much is left of the lease's window, by the generator's clock; `None` without a lease.
     pub window: Option<Duration>,

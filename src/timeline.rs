@@ -62,7 +62,7 @@ struct Words {
 /// |--------|--------------|------------------|----------------------------------------------------------------------|
 /// | 0      | tick         | claimed slots    | the tick has begun: the clock had reached it at a claim in it        |
 /// | 0      | tick         | 4096 and more    | the same, and it is full                                             |
-/// | 1      | tick         | claimed slots    | it may not have begun: the next tick is a window's floor, or who claimed last waits for it |
+/// | 1      | tick         | claimed slots    | it may not have begun: the last claim ran ahead of the clock, or the next tick is a floor |
 ///
 /// The flag keeps the promise that no ID is handed out before its time. In a tick that is begun, a caller whose clock
 /// reads earlier (it stepped back, or another core's lags) may go on; in one that is not, it may not. The flag makes the
@@ -236,7 +236,13 @@ impl Timeline {
 
     /// The rest of [`claim`](Self::claim): the slot that it claimed all the same, or one claimed as a run is.
     #[inline(never)]
-    pub(crate) fn claim_missed(&self, missed: Missed, tick: u64, spread: Spread, lost_races: &Counter) -> Option<u64> {
+    pub(crate) fn claim_missed(
+        &self,
+        missed: Missed,
+        true_tick: u64,
+        spread: Spread,
+        lost_races: &Counter,
+    ) -> Option<u64> {
         let found = missed.found;
         // A slot is claimed all the same: where the clock was to be looked at, or of a later tick that has come between the
         // guess and the addition. It is as good as any once the tick has begun; otherwise it is lost, as the caller has not
@@ -245,7 +251,7 @@ impl Timeline {
         let claimed = !found.is_ahead()
             && found.claimed() < IDS_PER_TICK
             && found.tick() < self.words.limit.load(Ordering::Acquire);
-        if claimed { Some(found.free()) } else { self.claim_run(1, tick, spread, lost_races) }
+        if claimed { Some(found.free()) } else { self.claim_run(1, true_tick, spread, lost_races) }
     }
 
     /// Claims a run of `n` slots (at least 1) that fits the tick `tick`, and answers its first slot.
