@@ -26,9 +26,10 @@ use crate::stats::Stats;
 /// - IDs are **unique**, as always, also among shards.
 /// - The IDs of one **shard** (those with one seed) increase, whichever threads they go to.
 /// - All IDs together are sorted by **millisecond**: a call that begins after another has returned does not get an ID of
-///   an earlier millisecond, if the clock does not show it an earlier time. Within a millisecond they are in no
-///   order, not even a thread's own, as the thread may move. (Sorted to within `k` places, in other words, where `k` is
-///   4096 times the number of shards.)
+///   an earlier millisecond, if the clock does not show it an earlier time (as the processor's counter may by some
+///   nanoseconds, and a [`CoarseClock`](crate::CoarseClock) by its age). Within a millisecond they are in no order, not
+///   even a thread's own, as the thread may move. (Sorted to within `k` places, in other words, where `k` is 4096 times
+///   the number of shards.)
 ///
 /// All the seeds must be this process's own, and no lease guards them.
 ///

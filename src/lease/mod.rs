@@ -40,7 +40,7 @@
 //!       terminationGracePeriodSeconds: 30
 //!       containers:
 //!         - name: api
-//!           image: registry.example/api
+//!           image: api
 //!           env:
 //!             - name: PYFLAKE_URL          # PostgresStore::open
 //!               valueFrom: { secretKeyRef: { name: pyflake, key: url } }
