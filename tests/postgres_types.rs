@@ -2,10 +2,12 @@
 #![cfg(feature = "postgres-types")]
 
 mod common;
+mod database;
 
 use core::error::Error as _;
 
-use common::{EPOCH, NOW, node, postgres_url};
+use common::{EPOCH, NOW, node};
+use database::postgres_url;
 use postgres_types::{FromSql, ToSql, Type};
 use pyflake::{Generator, Snowflake};
 use tokio_postgres::{Client, NoTls};

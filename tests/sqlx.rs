@@ -2,8 +2,10 @@
 #![cfg(feature = "sqlx")]
 
 mod common;
+mod database;
 
-use common::{EPOCH, NOW, node, postgres_url};
+use common::{EPOCH, NOW, node};
+use database::postgres_url;
 use pyflake::{Generator, Snowflake};
 use sqlx::{Connection, Executor, PgConnection, Row, SqliteConnection};
 

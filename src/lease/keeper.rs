@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, whole_millis};
 use crate::epoch::Epoch;
 use crate::error::Error;
 use crate::generator::{Generator, GeneratorBuilder};
@@ -49,7 +49,7 @@ impl<C: Clock + Clone> Lease<C> {
         max_wait: Duration,
         on_lost: OnLost,
     ) -> Self {
-        let window = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
+        let window = whole_millis(window);
         let switch = Switch::new(generator);
         Lease {
             store,
@@ -107,7 +107,7 @@ impl<C: Clock + Clone> Lease<C> {
 
     /// Milliseconds since the lease was set up.
     fn age(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+        whole_millis(self.start.elapsed())
     }
 
     /// Acquires a node and opens its window; gives it back if no ID can be issued on it.

@@ -6,6 +6,8 @@
 #![expect(unsafe_code, reason = "std has no fork, no waitpid and no _exit")]
 
 mod chaos;
+#[path = "../database/mod.rs"]
+mod database;
 mod fleet;
 mod outage;
 mod proxy;

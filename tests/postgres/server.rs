@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use pyflake::lease::PostgresStore;
 
+use crate::database::postgres_url;
+
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
 /// A name of its own.
@@ -18,11 +20,7 @@ pub(crate) fn unique(name: &str) -> String {
 
 /// The server that all tests share, with the tables in it; `None` to skip the test.
 pub(crate) fn shared() -> Option<String> {
-    let Ok(url) = std::env::var("PYFLAKE_POSTGRES_URL") else {
-        assert!(std::env::var_os("PYFLAKE_REQUIRE_POSTGRES").is_none(), "a PostgreSQL server is required");
-        eprintln!("skipped: this test needs a PostgreSQL server; run it with ci/postgres.sh");
-        return None;
-    };
+    let url = postgres_url()?;
     PostgresStore::migrate(&url).unwrap();
     Some(url)
 }
