@@ -12,6 +12,7 @@
 //! |-----------------------------------|---------------------------------|--------------------------------------------|
 //! | [`FileStore`]                     | the processes of a machine      | a process that has ended                   |
 //! | `PostgresStore`, feature `postgres` | a fleet of up to 1024 processes | a holder that has not renewed for a window |
+//! | `EtcdStore`, feature `etcd`       | the same                        | the same                                   |
 //! | your own [`LeaseStore`]           | whoever shares it               | as it says                                 |
 //!
 //! The module `conformance`, of the feature with that name, has the contract as checks for a store of your own.
@@ -73,6 +74,8 @@
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
+#[cfg(feature = "etcd")]
+mod etcd;
 mod file;
 mod generator;
 mod keeper;
@@ -83,6 +86,8 @@ mod realm;
 mod status;
 
 pub use error::LeaseError;
+#[cfg(feature = "etcd")]
+pub use etcd::{EtcdStore, EtcdStoreBuilder};
 pub use file::FileStore;
 pub use generator::{LeaseState, LeasedGenerator, LeasedGeneratorBuilder, OnLost};
 #[cfg(feature = "postgres")]

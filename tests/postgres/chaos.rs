@@ -12,7 +12,7 @@ use pyflake::Generator;
 use pyflake::lease::{LeaseError, LeaseStore, LeasedGenerator, PostgresStore};
 
 use crate::proxy::{Network, Proxy};
-use crate::server::{Server, leave_free, unique};
+use crate::server::{Server, leave_free, through, unique};
 use crate::workers::{faketime, issue};
 use crate::{EPOCH, request};
 
@@ -135,7 +135,7 @@ impl Run<'_> {
             .args(["--exact", "chaos::worker"])
             .envs([("FAKETIME_NO_CACHE", "1"), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")])
             .env(ROLE, format!("{:?}", self.role))
-            .env(URL, self.proxy.url())
+            .env(URL, through(&self.proxy))
             .env(OUTPUT, self.dir.join(format!("life-{}", self.lives)))
             .env("LD_PRELOAD", self.faketime)
             .env("FAKETIME_TIMESTAMP_FILE", self.offset(process))

@@ -8,7 +8,7 @@ use pyflake::lease::{LeaseError, LeaseState, LeaseStore, LeasedGenerator, OnLost
 use pyflake::{Error, Node, Snowflake};
 
 use crate::proxy::{Network, Proxy};
-use crate::server::{Server, eventually, leave_free, shared, sql, unique};
+use crate::server::{Server, eventually, leave_free, shared, sql, through, unique};
 use crate::{now, own_epoch, request};
 
 const WINDOW: Duration = Duration::from_millis(1500);
@@ -30,7 +30,8 @@ fn partition(free: u16, on_lost: OnLost) -> Option<Partition> {
     let direct = PostgresStore::builder(&url).realm(&realm).open(epoch).unwrap();
     leave_free(&url, &realm, free);
     let timeout = Duration::from_millis(200);
-    let store = PostgresStore::builder(&proxy.url()).realm(&realm).connect_timeout(timeout).statement_timeout(timeout);
+    let store =
+        PostgresStore::builder(&through(&proxy)).realm(&realm).connect_timeout(timeout).statement_timeout(timeout);
     let builder = LeasedGenerator::builder(store.open(epoch).unwrap()).window(WINDOW).on_lost(on_lost);
     let generator = builder.build().unwrap();
     Some(Partition { proxy, generator, direct, url, realm })

@@ -41,8 +41,8 @@ impl Proxy {
         proxy
     }
 
-    pub(crate) fn url(&self) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     pub(crate) fn set(&self, network: Network) {

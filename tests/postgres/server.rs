@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use pyflake::lease::PostgresStore;
 
 use crate::database::postgres_url;
+use crate::proxy::Proxy;
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
@@ -203,6 +204,11 @@ pub(crate) fn as_user(program: &Path) -> Command {
 
 pub(crate) fn free_port() -> u16 {
     std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// Where to connect through a proxy.
+pub(crate) fn through(proxy: &Proxy) -> String {
+    format!("postgres://postgres@127.0.0.1:{}/postgres", proxy.port())
 }
 
 /// Waits for something that happens elsewhere; how long it took.

@@ -1,0 +1,105 @@
+#!/usr/bin/env bash
+# Runs a command beside an etcd server of its own, and exits as the command does:
+#
+#     ci/etcd.sh cargo test --all-features
+#
+# The server is new, listens on free ports of the loopback, and lives in a temporary directory that is gone with it,
+# however this script ends. Where the command fails, the server's log is kept in target/etcd.log.
+#
+# The command finds in its environment:
+#
+#     PYFLAKE_ETCD_URL     where to ask
+#     PYFLAKE_ETCD_BIN     the server's program, for tests that start, crash and restart servers of their own
+set -euo pipefail
+
+if (($# == 0)); then
+    echo "usage: ci/etcd.sh COMMAND [ARGUMENT]..." >&2
+    exit 2
+fi
+
+kept="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/target/etcd.log"
+
+if ! command -v etcd >/dev/null; then
+    echo "etcd: there is no server on this machine, so Debian's package etcd-server is installed" >&2
+    apt-get update -qq
+    apt-get install -y -qq etcd-server >/dev/null
+fi
+PYFLAKE_ETCD_BIN=$(command -v etcd)
+export PYFLAKE_ETCD_BIN
+
+root=$(mktemp -d "${TMPDIR:-/tmp}/pyflake-etcd.XXXXXX")
+
+# A guard in a session of its own waits until this script is over, killed or not: then the pipe's only writer is gone.
+# Nothing else may have that end of the pipe, so it is closed below for whatever is started.
+# shellcheck disable=SC2016 # the guard's own shell expands it
+exec {alive}> >(KEPT=$kept ROOT=$root exec setsid bash -c '
+    read -r word || true
+    if [ -e "$ROOT/pid" ]; then
+        kill -KILL "$(cat "$ROOT/pid")" 2>/dev/null
+    fi
+    if [ "$word" != passed ] && [ -e "$ROOT/log" ]; then
+        mkdir -p "$(dirname "$KEPT")" && cp "$ROOT/log" "$KEPT" && echo "etcd: the log of the server is in $KEPT" >&2
+    fi
+    rm -rf "$ROOT"
+')
+guard=$!
+
+child=
+finish() {
+    local status=$?
+    trap '' INT TERM HUP
+    if [ -n "$child" ]; then
+        kill "$child" 2>/dev/null || true
+        wait "$child" 2>/dev/null || true
+    fi
+    if ((status == 0)); then
+        echo passed >&"$alive"
+    fi
+    exec {alive}>&-
+    wait "$guard" 2>/dev/null || true
+    exit "$status"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+trap 'exit 129' HUP
+
+# Ports are free if the server gets them; those from 32768 on are the kernel's to give away meanwhile.
+for attempt in {1..20}; do
+    port=$((20000 + RANDOM % 12000))
+    PYFLAKE_ETCD_URL="http://127.0.0.1:$port"
+    peer="http://127.0.0.1:$((port + 1))"
+    "$PYFLAKE_ETCD_BIN" --name test --data-dir "$root/data" --logger zap --log-level warn \
+        --listen-client-urls "$PYFLAKE_ETCD_URL" --advertise-client-urls "$PYFLAKE_ETCD_URL" \
+        --listen-peer-urls "$peer" --initial-advertise-peer-urls "$peer" --initial-cluster "test=$peer" \
+        >"$root/log" 2>&1 </dev/null {alive}>&- &
+    server=$!
+    echo "$server" >"$root/pid"
+    for _ in {1..300}; do
+        if ! kill -0 "$server" 2>/dev/null || grep -qs '"health": *"true"' "$root/health"; then
+            break
+        fi
+        # With bash alone: curl need not be there.
+        { exec {answer}<>"/dev/tcp/127.0.0.1/$port" && printf 'GET /health HTTP/1.0\r\n\r\n' >&"$answer" &&
+            timeout 2 cat <&"$answer" >"$root/health" && exec {answer}>&-; } 2>/dev/null || true
+        sleep 0.1
+    done
+    if kill -0 "$server" 2>/dev/null && grep -qs '"health": *"true"' "$root/health"; then
+        break
+    fi
+    if ((attempt == 20)) || ! grep -q "address already in use" "$root/log"; then
+        cat "$root/log" >&2
+        echo "etcd: the server does not start; its log is above" >&2
+        exit 1
+    fi
+    rm -rf "$root/data" "$root/health"
+done
+export PYFLAKE_ETCD_URL
+
+# In the background, so that a signal to this script is heard at once; but with its input and its signals.
+env --default-signal=INT,QUIT "$@" <&0 {alive}>&- &
+child=$!
+status=0
+wait "$child" || status=$?
+child=
+exit "$status"

@@ -1,0 +1,221 @@
+//! The store for a fleet that has an etcd cluster.
+//!
+//! It speaks to the JSON gateway that every member serves on its client port, with `ureq`. `etcd-client` would do too,
+//! but brings tokio, tonic and prost, some 90 crates with those that build it, and a runtime, for three short requests at
+//! each renewal. The gateway is a stable part of etcd from 3.4 on, and asks for some 15 small crates that block, as a store
+//! does.
+
+mod link;
+mod store;
+
+use core::fmt;
+use core::time::Duration;
+
+use ureq::Agent;
+
+use crate::epoch::Epoch;
+use crate::lease::etcd::link::Link;
+use crate::lease::etcd::store::Store;
+use crate::lease::{Grant, LeaseError, LeaseStore, NodeStatus, Request};
+use crate::node::Node;
+
+/// Gives each process of a fleet a node of its own: a [`LeaseStore`] in an etcd cluster (version 3.4 or later).
+///
+/// All that open one realm of one cluster share its 1024 nodes. Two keys stand for a node: one that goes with an etcd
+/// lease, and says that its holder lives; and one that stays, with the end of its window, which the next holder starts
+/// from. A mistake in the first costs a lost lease; the second keeps IDs unique.
+///
+/// ```no_run
+/// use pyflake::Epoch;
+/// use pyflake::lease::{EtcdStore, LeasedGenerator};
+///
+/// let urls = "http://etcd-0.internal:2379,http://etcd-1.internal:2379";
+/// let generator = LeasedGenerator::new(EtcdStore::open(urls, Epoch::TWITTER)?)?;
+/// println!("{}", generator.next_id()?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # The keys
+///
+/// All are under `pyflake/REALM/`, with JSON in them: `realm` has the epoch and the layout, `node/0519` a node's window,
+/// and `live/0519` is there while its etcd lease is. Etcd has a shortest lease, of two seconds by default, so a dead
+/// holder of a shorter window is noticed no sooner. To delete a key of a node, or to restore one by hand, is to say that
+/// no ID was issued on it in the clock's future.
+///
+/// # The cluster
+///
+/// - **It keeps what it acknowledged.** A change is answered once a majority of the members has it in a log that is
+///   flushed. This stands on a majority that does not lose its disks, and on no member with `--unsafe-no-fsync`: a server
+///   does not tell, so this is not checked. Reads are linearizable: a member that was cut off does not answer them.
+/// - **A cluster that went back is noticed, if it can be.** A snapshot that is restored lacks the last windows. The realm
+///   knows the cluster's ID, which `etcdctl snapshot restore` changes if it is given another `--initial-cluster-token`
+///   (or names and addresses), and every store knows the largest revision that it has seen. On another cluster, or one
+///   with a smaller revision, all leases end, and every node rests until the longest window plus twice
+///   [`max_skew`](EtcdStoreBuilder::max_skew) has passed: 31 s by default, in which no ID is issued.
+/// - **Not noticed** is a restore that keeps the cluster's ID, before a process asks that has seen a later revision; nor
+///   one after which others have already made more changes than were lost. So give a restored cluster a token of its
+///   own, or let it rest for a window by hand.
+/// - **Clocks agree to [`max_skew`](EtcdStoreBuilder::max_skew)**, or a lease is refused. This is not for uniqueness: a
+///   host that is years ahead would take its node with it. The server's clock is the `Date` of its answers, to a second.
+///
+/// # Connections
+///
+/// With several URLs, separated by commas, the next is taken after one that fails, at the next call. A renewal or a
+/// release ends after [`timeout`](EtcdStoreBuilder::timeout), and an acquire after six times that at the latest. Calls
+/// may be made in async code, where they block the thread.
+///
+/// # TLS
+///
+/// Bring an agent with the roots and the client certificate that you trust, with [`agent`](EtcdStoreBuilder::agent), and
+/// enable `rustls` or `native-tls` of `ureq`: cryptography is not a matter of IDs, and has its own updates. Without one a
+/// URL with `https` fails. Etcd's own users and passwords are not supported.
+#[derive(Debug)]
+pub struct EtcdStore {
+    store: Store,
+    epoch: Epoch,
+}
+
+/// Sets up an [`EtcdStore`] other than the default one; made by [`EtcdStore::builder`].
+#[must_use = "a builder does nothing until it is opened"]
+pub struct EtcdStoreBuilder {
+    urls: String,
+    realm: String,
+    agent: Option<Agent>,
+    timeout: Duration,
+    max_skew: Duration,
+}
+
+impl EtcdStore {
+    /// Opens the realm `default` of a cluster for an epoch, and creates the realm if it is missing.
+    ///
+    /// The URLs are those of the members' client ports, such as `http://host:2379`, separated by commas.
+    ///
+    /// # Errors
+    ///
+    /// As [`EtcdStoreBuilder::open`].
+    pub fn open(urls: &str, epoch: Epoch) -> Result<Self, LeaseError> {
+        EtcdStore::builder(urls).open(epoch)
+    }
+
+    /// Starts from the defaults of [`open`](Self::open), to change some of them.
+    pub fn builder(urls: &str) -> EtcdStoreBuilder {
+        EtcdStoreBuilder {
+            urls: urls.into(),
+            realm: "default".into(),
+            agent: None,
+            timeout: Duration::from_secs(2),
+            max_skew: Duration::from_secs(10),
+        }
+    }
+
+    /// Looks at every node that was ever used, in order.
+    ///
+    /// # Errors
+    ///
+    /// [`LeaseError::Unavailable`] if the cluster does not answer.
+    pub fn nodes(&self) -> Result<Vec<NodeStatus>, LeaseError> {
+        self.store.nodes()
+    }
+
+    /// Ends the lease of a node without its holder, and answers the holder's label; `None` if nobody holds it.
+    ///
+    /// For the holder of a node that is known to be dead, before its lease expires. No ID is issued twice by this: the
+    /// next holder starts where the window of the last one ends, and so rests until then. But a holder that lives loses
+    /// its lease at its next renewal, and issues nothing until it has another one, or ever again if it was told to
+    /// [stop](crate::lease::OnLost::Stop).
+    ///
+    /// # Errors
+    ///
+    /// [`LeaseError::Unavailable`] if the cluster does not answer.
+    pub fn evict(&self, node: Node) -> Result<Option<String>, LeaseError> {
+        self.store.evict(node)
+    }
+}
+
+impl EtcdStoreBuilder {
+    /// Names the realm; `default` by default. A cluster can have any number of them, each with 1024 nodes. Two realms are
+    /// two stores: give each an epoch or a use of its own. A slash in the name is refused.
+    pub fn realm(mut self, realm: impl Into<String>) -> Self {
+        self.realm = realm.into();
+        self
+    }
+
+    /// Asks with this agent, which has what TLS needs. The time that an answer may take is set for each call.
+    pub fn agent(mut self, agent: Agent) -> Self {
+        self.agent = Some(agent);
+        self
+    }
+
+    /// Sets how long an answer may take, with its connection; two seconds by default. It should fit twice in a third of a
+    /// generator's window.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Sets how far the clock of a host may be from the server's; ten seconds by default.
+    pub fn max_skew(mut self, max_skew: Duration) -> Self {
+        self.max_skew = max_skew;
+        self
+    }
+
+    /// Opens the realm for an epoch, and creates it if it is missing.
+    ///
+    /// # Errors
+    ///
+    /// [`LeaseError::RealmMismatch`] if it was created for another epoch or bit layout; [`LeaseError::Corrupt`] if its key
+    /// cannot be read; [`LeaseError::Unavailable`] if the cluster does not answer, or a URL or the realm's name is none.
+    pub fn open(self, epoch: Epoch) -> Result<EtcdStore, LeaseError> {
+        let store = self.store()?;
+        store.open(epoch)?;
+        Ok(EtcdStore { store, epoch })
+    }
+
+    /// Opens the realm for whatever epoch it has, and creates nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open), and [`LeaseError::Unavailable`] if there is no such realm.
+    pub fn open_existing(self) -> Result<EtcdStore, LeaseError> {
+        let store = self.store()?;
+        let epoch = store.existing()?;
+        Ok(EtcdStore { store, epoch })
+    }
+
+    fn store(self) -> Result<Store, LeaseError> {
+        let EtcdStoreBuilder { urls, realm, agent, timeout, max_skew } = self;
+        if realm.is_empty() || realm.contains('/') {
+            return Err(LeaseError::Unavailable {
+                doing: format!("naming the realm {realm:?}"),
+                source: "a name has one character or more, and no slash".into(),
+            });
+        }
+        Ok(Store::new(Link::new(&urls, agent, timeout)?, realm, max_skew))
+    }
+}
+
+/// As [`LeaseStore`] says; [`LeaseError::ClockSkewed`] if the caller's clock is too far from the server's, and
+/// [`LeaseError::Unavailable`] if the cluster does not answer in time.
+impl LeaseStore for EtcdStore {
+    fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    fn acquire(&self, request: &Request) -> Result<Grant, LeaseError> {
+        self.store.acquire(self.epoch, request)
+    }
+
+    fn renew(&self, grant: &Grant, until: u64) -> Result<Grant, LeaseError> {
+        self.store.renew(grant, until)
+    }
+
+    fn release(&self, grant: &Grant, used_until: u64) -> Result<(), LeaseError> {
+        self.store.release(grant, used_until)
+    }
+}
+
+impl fmt::Debug for EtcdStoreBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EtcdStoreBuilder").field("realm", &self.realm).finish_non_exhaustive()
+    }
+}
