@@ -101,7 +101,7 @@ impl Store {
     pub(super) fn open(&self, epoch: Epoch) -> Result<(), LeaseError> {
         for _ in 0..ATTEMPTS {
             let answer = self.look_at("looking for the realm", self.link.deadline(), &[])?;
-            if let Some(record) = self.record(&answer)? {
+            if let Some(record) = Store::record(&answer)? {
                 return record.realm.check(epoch, &self.place());
             }
             let record = Record {
@@ -122,7 +122,7 @@ impl Store {
     /// The epoch of a realm that there is.
     pub(super) fn existing(&self) -> Result<Epoch, LeaseError> {
         let answer = self.look_at("looking for the realm", self.link.deadline(), &[])?;
-        let record = self.record(&answer)?.ok_or_else(|| self.missing())?;
+        let record = Store::record(&answer)?.ok_or_else(|| self.missing())?;
         record.realm.check(record.realm.epoch, &self.place()).map(|()| record.realm.epoch)
     }
 
@@ -156,7 +156,7 @@ impl Store {
                 self.write(&Record { longest_window: request.window, ..record })?;
                 continue;
             }
-            let mut free = self.free(&answer);
+            let mut free = Store::free(&answer);
             if free.is_empty() {
                 return Err(LeaseError::NoFreeNode { nodes: Node::COUNT });
             }
@@ -176,7 +176,7 @@ impl Store {
 
     /// The nodes that are not held, the smallest `until` first; of those with the same one, any first, so that holders
     /// who come at once do not all try one. A node whose key cannot be read is passed over.
-    fn free(&self, answer: &Answer) -> Vec<(Node, Tenure)> {
+    fn free(answer: &Answer) -> Vec<(Node, Tenure)> {
         let mut tenures: Vec<Option<Tenure>> = vec![Some(Tenure::default()); Node::COUNT];
         for found in answer.range(1) {
             if let Some(place) = index(&found).and_then(|index| tenures.get_mut(index)) {
@@ -358,7 +358,7 @@ impl Store {
         self.link.transaction(doing, end, &[], &then)
     }
 
-    fn record(&self, answer: &Answer) -> Result<Option<Record>, LeaseError> {
+    fn record(answer: &Answer) -> Result<Option<Record>, LeaseError> {
         let found = answer.range(0).pop();
         found.map(|found| Record::read(&found, answer.revision).ok_or_else(|| corrupt(&found))).transpose()
     }
@@ -367,7 +367,7 @@ impl Store {
     ///
     /// `seen` is from before the question, as answers overtake each other.
     fn sound(&self, answer: &Answer, seen: Seen) -> Result<Option<Record>, LeaseError> {
-        let record = self.record(answer)?.ok_or_else(|| self.missing())?;
+        let record = Store::record(answer)?.ok_or_else(|| self.missing())?;
         let now = Seen { revision: answer.revision, generation: record.generation };
         let went_back = now.revision < seen.revision;
         // One that went back to a later generation was fenced since, by another process.
