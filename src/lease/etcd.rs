@@ -5,6 +5,7 @@
 //! each renewal. The gateway is a stable part of etcd from 3.4 on, and asks for some 15 small crates that block, as a store
 //! does.
 
+mod keys;
 mod link;
 mod store;
 

@@ -1,14 +1,16 @@
 //! The way to a server: one request, one answer, and an end to waiting.
 
 use core::time::Duration;
+use std::io::ErrorKind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Instant, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use ureq::Agent;
+use ureq::{Agent, Timeout};
 
+use crate::fork;
 use crate::lease::LeaseError;
 
 /// Room for 1024 nodes with labels of any length, many times over.
@@ -35,6 +37,13 @@ pub(super) struct Found {
     pub(super) lease: u64,
 }
 
+/// What is done for a caller, and when it must have ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Call {
+    doing: &'static str,
+    end: Instant,
+}
+
 #[derive(Debug)]
 pub(super) struct Link {
     agent: Agent,
@@ -42,105 +51,149 @@ pub(super) struct Link {
     /// The endpoint that answered last: others are tried after a failure.
     current: AtomicUsize,
     timeout: Duration,
+    /// The process that made it (see `fork::generation`).
+    generation: u64,
 }
 
 impl Link {
     pub(super) fn new(urls: &str, agent: Option<Agent>, timeout: Duration) -> Result<Self, LeaseError> {
+        fork::guard()?;
         let endpoints: Vec<String> = urls.split(',').map(|url| url.trim().trim_end_matches('/').to_owned()).collect();
         for url in &endpoints {
-            if !url.starts_with("http://") && !url.starts_with("https://") {
-                return Err(LeaseError::Unavailable {
-                    doing: "reading the etcd URL".into(),
-                    source: format!("{url:?} does not start with http:// or https://").into(),
-                });
-            }
+            let problem = if url.contains('@') {
+                // Without the URL: it has a password.
+                "a user and a password are not supported: use a client certificate".into()
+            } else if !url.starts_with("http://") && !url.starts_with("https://") {
+                format!("{url:?} does not start with http:// or https://")
+            } else {
+                continue;
+            };
+            return Err(LeaseError::Unavailable { doing: "reading the etcd URL".into(), source: problem.into() });
         }
         let agent = agent.unwrap_or_else(|| Agent::config_builder().proxy(None).build().into());
-        Ok(Link { agent, endpoints, current: AtomicUsize::new(0), timeout })
+        Ok(Link { agent, endpoints, current: AtomicUsize::new(0), timeout, generation: fork::generation() })
     }
 
+    /// The endpoint that is asked now.
     pub(super) fn place(&self) -> &str {
-        let index = self.current.load(Ordering::Relaxed) % self.endpoints.len().max(1);
+        self.endpoint(self.current.load(Ordering::Relaxed))
+    }
+
+    fn endpoint(&self, index: usize) -> &str {
         self.endpoints.get(index).map_or("etcd", String::as_str)
     }
 
-    /// When a call that begins now must have ended.
-    pub(super) fn deadline(&self) -> Instant {
-        Instant::now() + self.timeout
+    /// Begins a call, which ends in time whatever it asks.
+    pub(super) fn begin(&self, doing: &'static str) -> Result<Call, LeaseError> {
+        let call = Call { doing, end: Instant::now() + self.timeout };
+        // Connections are the parent's, and so may be the locks that its threads held.
+        if self.generation == fork::generation() {
+            Ok(call)
+        } else {
+            Err(self.unavailable(call, "it was opened before this process was forked: open it again".into()))
+        }
     }
 
     /// A transaction: if all that is compared holds, what is done is done.
-    pub(super) fn transaction(
-        &self,
-        doing: &str,
-        deadline: Instant,
-        compare: &[Value],
-        then: &[Value],
-    ) -> Result<Answer, LeaseError> {
-        let body = json!({ "compare": compare, "success": then });
-        let (body, now) = self.post(doing, deadline, "kv/txn", &body)?;
+    pub(super) fn transaction(&self, call: Call, compare: &[Value], then: &[Value]) -> Result<Answer, LeaseError> {
+        let (body, now) = self.post(call, "kv/txn", &json!({ "compare": compare, "success": then }))?;
         let header = &body["header"];
         let (Some(revision), Some(cluster)) = (number(&header["revision"]), header["cluster_id"].as_str()) else {
-            return Err(self.unavailable(doing, "the answer has no revision or no cluster".into()));
+            return Err(self.unavailable(call, "the answer has no revision or no cluster".into()));
         };
         let cluster = cluster.to_owned();
         Ok(Answer { body, now, cluster, revision })
     }
 
     /// One request; what it answered, and when by the server's clock.
-    pub(super) fn post(
-        &self,
-        doing: &str,
-        deadline: Instant,
-        what: &str,
-        body: &Value,
-    ) -> Result<(Value, u64), LeaseError> {
-        let index = self.current.load(Ordering::Relaxed);
-        let answer = self.exchange(deadline, what, body);
-        if answer.is_err() {
+    ///
+    /// What has not been sent is sent to another endpoint; whatever else fails leaves it open what was done.
+    pub(super) fn post(&self, call: Call, what: &str, body: &Value) -> Result<(Value, u64), LeaseError> {
+        let mut untried = self.endpoints.len();
+        loop {
+            let index = self.current.load(Ordering::Relaxed);
+            let failure = match self.exchange(index, untried, call.end, what, body) {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
+            let error = self.unavailable(call, failure.why);
             // Whoever comes first moves on for all.
             let next = (index + 1) % self.endpoints.len().max(1);
             let _ = self.current.compare_exchange(index, next, Ordering::Relaxed, Ordering::Relaxed);
+            untried = untried.saturating_sub(1);
+            if failure.sent || untried == 0 {
+                return Err(error);
+            }
         }
-        answer.map_err(|error| self.unavailable(doing, error))
     }
 
-    fn exchange(&self, deadline: Instant, what: &str, body: &Value) -> Result<(Value, u64), String> {
-        let left = deadline.saturating_duration_since(Instant::now());
+    fn exchange(
+        &self,
+        index: usize,
+        untried: usize,
+        end: Instant,
+        what: &str,
+        body: &Value,
+    ) -> Result<(Value, u64), Failure> {
+        let left = end.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return Err("no answer in time".into());
+            return Err(format!("it was not done within {:?}", self.timeout).into());
         }
         let mut response = self
             .agent
-            .post(format!("{}/v3/{what}", self.place()))
+            .post(format!("{}/v3/{what}", self.endpoint(index)))
             .config()
             .timeout_global(Some(left))
+            .timeout_connect(Some(left / u32::try_from(untried.max(1)).unwrap_or(1)))
             .http_status_as_error(false)
             .build()
             .header("content-type", "application/json")
-            .send(body.to_string())
-            .map_err(|error| error.to_string())?;
+            .send(body.to_string())?;
         let status = response.status();
         let date = response.headers().get("date").and_then(|date| date.to_str().ok()).map(str::to_owned);
-        let text =
-            response.body_mut().with_config().limit(LARGEST_ANSWER).read_to_vec().map_err(|error| error.to_string())?;
+        let text = response.body_mut().with_config().limit(LARGEST_ANSWER).read_to_vec()?;
         let answer: Value = serde_json::from_slice(&text).unwrap_or_default();
         if !status.is_success() {
             let said = answer["message"].as_str().or(answer["error"].as_str()).unwrap_or("no reason was given");
-            return Err(format!("{said} (HTTP {})", status.as_u16()));
+            return Err(format!("{said} (HTTP {})", status.as_u16()).into());
         }
         if !answer.is_object() {
-            return Err("what answers is not an etcd server with its JSON gateway".into());
+            return Err("what answers is not an etcd server with its JSON gateway".to_owned().into());
         }
         let now = date
             .and_then(|date| httpdate::parse_http_date(&date).ok())
             .and_then(|date| u64::try_from(date.duration_since(UNIX_EPOCH).ok()?.as_millis()).ok())
-            .ok_or("the answer has no date, which tells the server's clock")?;
+            .ok_or_else(|| "the answer has no date, which tells the server's clock".to_owned())?;
         Ok((answer, now))
     }
 
-    pub(super) fn unavailable(&self, doing: &str, what: String) -> LeaseError {
-        LeaseError::Unavailable { doing: format!("{doing} at {}", self.place()), source: what.into() }
+    pub(super) fn unavailable(&self, call: Call, what: String) -> LeaseError {
+        LeaseError::Unavailable { doing: format!("{} at {}", call.doing, self.place()), source: what.into() }
+    }
+}
+
+/// Why there is no answer.
+struct Failure {
+    why: String,
+    /// Whether the request may have arrived.
+    sent: bool,
+}
+
+impl From<String> for Failure {
+    fn from(why: String) -> Self {
+        Failure { why, sent: true }
+    }
+}
+
+impl From<ureq::Error> for Failure {
+    fn from(error: ureq::Error) -> Self {
+        let sent = match &error {
+            ureq::Error::HostNotFound | ureq::Error::ConnectionFailed => false,
+            ureq::Error::Timeout(timeout) => !matches!(timeout, Timeout::Resolve | Timeout::Connect),
+            ureq::Error::Io(error) => error.kind() != ErrorKind::ConnectionRefused,
+            _ => true,
+        };
+        Failure { why: error.to_string(), sent }
     }
 }
 
@@ -179,10 +232,9 @@ pub(super) fn get(key: &str) -> Value {
     json!({ "request_range": { "key": encoded(key) } })
 }
 
-/// All keys that begin so, which ends in a slash: `0` is the next character.
-pub(super) fn get_all(prefix: &str, keys_only: bool) -> Value {
-    let end = format!("{}0", prefix.trim_end_matches('/'));
-    json!({ "request_range": { "key": encoded(prefix), "range_end": encoded(&end), "keys_only": keys_only } })
+/// The keys from one to another, without that.
+pub(super) fn get_range(start: &str, end: &str, keys_only: bool) -> Value {
+    json!({ "request_range": { "key": encoded(start), "range_end": encoded(end), "keys_only": keys_only } })
 }
 
 pub(super) fn put(key: &str, value: &Value, lease: u64) -> Value {
