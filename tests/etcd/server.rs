@@ -1,31 +1,39 @@
 //! Real servers: the one that `ci/etcd.sh` has started, and private ones for the tests that crash theirs.
 
 use std::fs::{self, File};
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use pyflake::Node;
+use pyflake::lease::{EtcdStore, LeaseError};
+use pyflake::{Epoch, Node};
 use serde_json::{Value, json};
 
-static NUMBER: AtomicU32 = AtomicU32::new(0);
+use crate::fleet::{number, unique};
 
-/// A name of its own.
-pub(crate) fn unique(name: &str) -> String {
-    format!("{name}-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed))
-}
+/// The store under test.
+pub(crate) type Store = EtcdStore;
+
+/// What is set where nothing may be skipped.
+pub(crate) const REQUIRED: &str = "PYFLAKE_REQUIRE_ETCD";
+
+/// What is in every request for a change.
+pub(crate) const WRITE: &str = "request_put";
+
+/// How much of a core the renewals of 1024 nodes may take, with windows of a minute.
+pub(crate) const SHARE_OF_A_CORE: f64 = 0.2;
 
 /// The server that all tests share; `None` to skip the test.
 pub(crate) fn shared() -> Option<String> {
     let url = std::env::var("PYFLAKE_ETCD_URL").ok();
     if url.is_none() {
-        assert!(std::env::var_os("PYFLAKE_REQUIRE_ETCD").is_none(), "an etcd server is required");
-        eprintln!("skipped: this test needs an etcd server; run it with ci/etcd.sh");
+        assert!(std::env::var_os(REQUIRED).is_none(), "etcd is required: run ci/etcd.sh");
+        eprintln!("skipped: this test needs an etcd server; ci/etcd.sh COMMAND starts one for a command");
     }
     url
 }
@@ -33,47 +41,95 @@ pub(crate) fn shared() -> Option<String> {
 /// A server of one test, gone with it.
 pub(crate) struct Server {
     root: PathBuf,
-    ports: (u16, u16),
+    /// For clients; the next one is for its peers.
+    port: u16,
+    /// What it is told besides.
+    options: Vec<String>,
     child: Mutex<Option<Child>>,
 }
 
 impl Server {
     /// Starts one; `None` to skip the test.
     pub(crate) fn start() -> Option<Self> {
+        Server::with(&[])
+    }
+
+    /// Starts one with these options; `None` to skip the test.
+    pub(crate) fn with(options: &[&str]) -> Option<Self> {
         shared()?;
         let root = std::env::temp_dir().join(unique("pyflake-etcd-server"));
         fs::create_dir(&root).unwrap();
-        let server = Server { root, ports: (free_port(), free_port()), child: Mutex::new(None) };
-        server.up();
-        Some(server)
+        let options = options.iter().map(|&option| option.to_owned()).collect();
+        let mut server = Server { root, port: 0, options, child: Mutex::new(None) };
+        // Ports are free if the server gets them.
+        loop {
+            server.port = free_ports();
+            if server.comes_up() {
+                return Some(server);
+            }
+            assert!(server.log().contains("address already in use"), "{}", server.log());
+            fs::remove_file(server.root.join("log")).unwrap();
+            let _ = fs::remove_dir_all(server.root.join("data"));
+        }
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port())
+        url(self.port)
     }
 
     pub(crate) fn port(&self) -> u16 {
-        self.ports.0
+        self.port
     }
 
     /// Starts it, and waits until it answers.
     pub(crate) fn up(&self) {
-        let (url, peer) = (self.url(), format!("http://127.0.0.1:{}", self.ports.1));
+        assert!(self.comes_up(), "{}", self.log());
+    }
+
+    /// Starts it, and waits until it answers, or has ended.
+    fn comes_up(&self) -> bool {
+        let (url, peer) = (self.url(), url(self.port + 1));
         let log = File::options().create(true).append(true).open(self.root.join("log")).unwrap();
-        let child = Command::new(std::env::var("PYFLAKE_ETCD_BIN").expect("ci/etcd.sh sets it"))
+        let mut child = Command::new(std::env::var("PYFLAKE_ETCD_BIN").expect("ci/etcd.sh sets it"))
             .args(["--name", "test", "--logger", "zap", "--log-level", "warn"])
             .args(["--heartbeat-interval", "30", "--election-timeout", "300"])
             .args(["--listen-client-urls", &url, "--advertise-client-urls", &url])
             .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
             .args(["--initial-cluster", &format!("test={peer}"), "--data-dir"])
             .arg(self.root.join("data"))
+            .args(&self.options)
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn()
             .unwrap();
+        let start = Instant::now();
+        // Nobody else answers there: it is this one that listens, or none.
+        while ask(&url, "kv/txn", &json!({})).is_err() {
+            assert!(start.elapsed() < Duration::from_secs(30), "{}", self.log());
+            if child.try_wait().unwrap().is_some() {
+                return false;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
         *self.child.lock().unwrap() = Some(child);
-        eventually("the server answers", || ask(&self.url(), "kv/txn", &json!({})).is_ok());
+        true
+    }
+
+    /// The processor time that it has taken.
+    pub(crate) fn cpu(&self) -> Duration {
+        let id = self.child.lock().unwrap().as_ref().unwrap().id();
+        let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
+        // After the name: 11 and 12 are the time in user and system mode.
+        let fields: Vec<&str> = stat[stat.rfind(')').unwrap() + 2..].split(' ').collect();
+        let ticks: u64 = fields[11..13].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+        Duration::from_millis(ticks * 10)
+    }
+
+    fn log(&self) -> String {
+        let log = fs::read_to_string(self.root.join("log")).unwrap_or_default();
+        let end: Vec<&str> = log.lines().rev().take(20).collect();
+        format!("the end of the server's log, last line first:\n{}", end.join("\n"))
     }
 
     /// Crashes it.
@@ -95,6 +151,30 @@ impl Server {
         self.copy("backup", "data");
     }
 
+    /// Makes it a cluster of its own with what it holds now, as an operator does with a snapshot.
+    pub(crate) fn restore_as(&self, token: &str) {
+        let (snapshot, data, peer) = (self.root.join("snapshot"), self.root.join("data"), url(self.port + 1));
+        let etcdctl = || {
+            let mut command = Command::new("etcdctl");
+            command.env("ETCDCTL_API", "3").args(["--endpoints", &self.url(), "snapshot"]);
+            command
+        };
+        assert!(etcdctl().arg("save").arg(&snapshot).output().unwrap().status.success());
+        self.crash();
+        fs::remove_dir_all(&data).unwrap();
+        let restore = etcdctl()
+            .arg("restore")
+            .arg(snapshot)
+            .arg("--data-dir")
+            .arg(data)
+            .args(["--name", "test", "--initial-cluster-token", token, "--initial-advertise-peer-urls", &peer])
+            .args(["--initial-cluster", &format!("test={peer}")])
+            .output()
+            .unwrap();
+        assert!(restore.status.success(), "{restore:?}");
+        self.up();
+    }
+
     fn copy(&self, from: &str, to: &str) {
         let (from, to) = (self.root.join(from), self.root.join(to));
         assert!(Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
@@ -105,34 +185,40 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.crash();
         if thread::panicking() {
-            let log = fs::read_to_string(self.root.join("log")).unwrap_or_default();
-            let end: Vec<&str> = log.lines().rev().take(20).collect();
-            eprintln!("the end of the server's log, last line first:\n{}", end.join("\n"));
+            eprintln!("{}", self.log());
         }
         let _ = fs::remove_dir_all(&self.root);
     }
 }
 
-/// Below the kernel's own, so that no connection is given it while its server is down.
-fn free_port() -> u16 {
-    let start = u16::try_from(std::process::id() % 6000).unwrap();
+/// Where to ask at a port of this machine.
+pub(crate) fn url(port: u16) -> String {
+    format!("http://127.0.0.1:{port}")
+}
+
+pub(crate) fn port_of(url: &str) -> u16 {
+    url.rsplit_once(':').unwrap().1.parse().unwrap()
+}
+
+pub(crate) fn open(url: &str, realm: &str, epoch: Epoch) -> Store {
+    EtcdStore::builder(url).realm(realm).open(epoch).unwrap()
+}
+
+/// Opens it with a timeout of its own.
+pub(crate) fn open_within(url: &str, realm: &str, epoch: Epoch, timeout: Duration) -> Result<Store, LeaseError> {
+    EtcdStore::builder(url).realm(realm).timeout(timeout).open(epoch)
+}
+
+/// A port and the next one. They are below the kernel's own, so that no connection is given one while its server is down.
+fn free_ports() -> u16 {
+    let free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
     loop {
-        let step = u16::try_from(NUMBER.fetch_add(1, Ordering::Relaxed) % 6000).unwrap();
-        let port = 20_000 + (start + step * 7) % 12_000;
-        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        let number = u64::from(std::process::id()) * 31 + number();
+        let port = 20_000 + u16::try_from(number % 6000).unwrap() * 2;
+        if free(port) && free(port + 1) {
             return port;
         }
     }
-}
-
-/// Waits for something that happens elsewhere; how long it took.
-pub(crate) fn eventually(what: &str, condition: impl Fn() -> bool) -> Duration {
-    let start = Instant::now();
-    while !condition() {
-        assert!(start.elapsed() < Duration::from_secs(30), "never: {what}");
-        thread::sleep(Duration::from_millis(5));
-    }
-    start.elapsed()
 }
 
 /// What an operator does by hand.

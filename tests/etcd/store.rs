@@ -1,106 +1,84 @@
-//! The store by itself.
+//! What is etcd's own.
 
-use std::collections::BTreeSet;
-use std::sync::Barrier;
-use std::thread;
 use std::time::{Duration, Instant};
 
-use pyflake::lease::conformance::{Fixture, assert_conforms};
-use pyflake::lease::{EtcdStore, Grant, LeaseError, LeaseStore, LeasedGenerator};
-use pyflake::{Epoch, Node};
+use pyflake::lease::{EtcdStore, LeaseError, LeaseStore};
 
-use crate::server::{Server, leave_free, shared, steal, unique};
-use crate::{EPOCH, now, own_epoch, request};
+use crate::fleet::proxy::{Network, Proxy};
+use crate::fleet::{EPOCH, now, request, unique};
+use crate::server::{Server, open_within, port_of, put, shared, url};
 
-/// A realm of its own.
-struct Realm {
-    url: String,
-    name: String,
-}
-
-impl Fixture for Realm {
-    fn open(&self, epoch: Epoch) -> Result<Box<dyn LeaseStore>, LeaseError> {
-        Ok(Box::new(EtcdStore::builder(&self.url).realm(&self.name).open(epoch)?))
-    }
-
-    fn steal(&self, node: Node) -> bool {
-        steal(&self.url, &self.name, node);
-        true
-    }
-
-    fn max_skew(&self) -> Option<Duration> {
-        Some(Duration::from_secs(10))
-    }
+#[test]
+fn what_is_wrong_is_told_with_the_way_out() {
+    let Some(shared) = shared() else { return };
+    let told = |url: &str| EtcdStore::open(url, EPOCH).unwrap_err().to_string();
+    let error = told("http://127.0.0.1:1");
+    assert!(error.starts_with("opening the realm at http://127.0.0.1:1: ") && error.contains("refused"), "{error}");
+    let error = told("etcd.internal:2379");
+    assert!(error.contains("\"etcd.internal:2379\" does not start with http://"), "{error}");
+    let error = told("http://app:s3cret@127.0.0.1:1");
+    assert!(error.contains("client certificate") && !error.contains("s3cret"), "{error}");
+    let error = told(&shared.replace("http:", "https:"));
+    assert!(error.to_lowercase().contains("tls"), "{error}");
+    let missing = EtcdStore::builder(&shared).realm("nobody's").open_existing().unwrap_err().to_string();
+    assert!(missing.contains("the realm \"nobody's\""), "{missing}");
+    let slash = EtcdStore::builder(&shared).realm("a/b").open(EPOCH).unwrap_err().to_string();
+    assert!(slash.contains("no slash"), "{slash}");
 }
 
 #[test]
-fn it_conforms() {
+fn what_cannot_be_read_is_refused_and_seen() {
     let Some(url) = shared() else { return };
-    assert_conforms(|| Realm { url: url.clone(), name: unique("conformance") });
-}
-
-#[test]
-fn acquires_at_once_get_1024_nodes_and_no_more() {
-    const THREADS: usize = 32;
-    let Some(server) = Server::start() else { return };
-    let open = || EtcdStore::open(&server.url(), EPOCH).unwrap();
-    let (stores, barrier) = ((0..THREADS).map(|_| open()).collect::<Vec<_>>(), Barrier::new(THREADS));
-    let mut all: Vec<(Grant, Duration)> = thread::scope(|scope| {
-        let work = |store| {
-            let barrier = &barrier;
-            scope.spawn(move || {
-                barrier.wait();
-                let acquire = |_| {
-                    let start = Instant::now();
-                    (LeaseStore::acquire(store, &request(600_000)).unwrap(), start.elapsed())
-                };
-                (0..Node::COUNT / THREADS).map(acquire).collect::<Vec<_>>()
-            })
-        };
-        let threads: Vec<_> = stores.iter().map(work).collect();
-        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
-    });
-    all.sort_unstable_by_key(|(_, time)| *time);
-    println!("acquire: median {:?}, p99 {:?}, most {:?}", all[512].1, all[1013].1, all[1023].1);
-    assert_eq!(all.iter().map(|(grant, _)| grant.node).collect::<BTreeSet<_>>().len(), Node::COUNT);
-    let start = Instant::now();
-    let refused = LeasedGenerator::new(open()).unwrap_err();
-    assert!(matches!(refused, LeaseError::NoFreeNode { nodes: 1024 }), "{refused}");
-    assert!(start.elapsed() < Duration::from_secs(2), "within its timeout: {:?}", start.elapsed());
-}
-
-#[test]
-fn a_graceful_release_frees_the_node_at_once() {
-    let Some(url) = shared() else { return };
-    let (name, epoch) = (unique("release"), own_epoch());
-    let open = || EtcdStore::builder(&url).realm(&name).open(epoch).unwrap();
-    let (first, second) = (open(), open());
-    leave_free(&url, &name, 1);
-    let generator = LeasedGenerator::new(first).unwrap();
-    let last = (0..10_000).fold(None, |_, _| Some(generator.next_id().unwrap())).unwrap();
-    assert!(matches!(second.acquire(&request(10_000)), Err(LeaseError::NoFreeNode { .. })));
-    let start = Instant::now();
-    generator.release().unwrap();
-    let released = start.elapsed();
-    let next = second.acquire(&request(10_000)).unwrap();
-    println!("released in {released:?}, and acquired again after {:?}", start.elapsed());
-    assert!(start.elapsed() < Duration::from_millis(100), "{:?}", start.elapsed());
-    assert_eq!(next.floor, last.timestamp(epoch) + 1, "the last used tick + 1");
-}
-
-#[test]
-fn an_evicted_holder_loses_its_lease_and_its_window_stands() {
-    let Some(url) = shared() else { return };
-    let store = EtcdStore::builder(&url).realm(unique("evict")).open(EPOCH).unwrap();
+    let name = unique("corrupt");
+    let store = EtcdStore::builder(&url).realm(&name).open(EPOCH).unwrap();
     let grant = store.acquire(&request(60_000)).unwrap();
-    assert_eq!(store.evict(grant.node).unwrap(), Some("test".into()));
-    assert_eq!(store.evict(grant.node).unwrap(), None);
-    let status = &store.nodes().unwrap()[0];
-    assert_eq!((status.node, status.held, status.until), (grant.node, false, grant.until));
-    assert!(matches!(store.renew(&grant, grant.until), Err(LeaseError::Lost { .. })));
+    let key = format!("pyflake/{name}/node/{:04}", grant.node.index());
+    put(&url, &key, "until tomorrow");
+    let corrupt = store.renew(&grant, grant.until).unwrap_err();
+    assert!(matches!(corrupt, LeaseError::Corrupt { .. }) && corrupt.to_string().contains(&key), "{corrupt}");
+    let problem = store.nodes().unwrap().into_iter().find_map(|node| node.problem).unwrap();
+    assert!(problem.contains(&key), "{problem}");
+    // The others go on.
+    assert_ne!(store.acquire(&request(60_000)).unwrap().node, grant.node);
+    put(&url, &format!("pyflake/{name}/realm"), "{}");
+    assert!(matches!(store.acquire(&request(60_000)), Err(LeaseError::Corrupt { .. })));
 }
 
-/// A store that is put back to what it held before: the one that has seen more says so for all.
+#[test]
+fn a_member_that_is_down_is_passed_over() {
+    let Some(up) = shared() else { return };
+    let name = unique("members");
+    let store = EtcdStore::builder(&format!("http://127.0.0.1:1, {up}/")).realm(&name).open(EPOCH).unwrap();
+    let grant = store.acquire(&request(60_000)).unwrap();
+    store.release(&grant, grant.floor).unwrap();
+}
+
+/// Whatever a call asks, and however often: it ends in time.
+#[test]
+fn a_call_ends_in_time() {
+    let Some(shared) = shared() else { return };
+    let (proxy, timeout) = (Proxy::to(port_of(&shared)), Duration::from_millis(300));
+    let store = open_within(&url(proxy.port()), &unique("in-time"), EPOCH, timeout).unwrap();
+    for network in [Network::LosesAcknowledgements, Network::Partitioned] {
+        proxy.set(Network::Works);
+        let grant = store.acquire(&request(60_000)).unwrap();
+        proxy.set(network);
+        let ends = |call: &dyn Fn() -> Result<(), LeaseError>| {
+            let start = Instant::now();
+            let error = call().unwrap_err();
+            let took = start.elapsed();
+            assert!(matches!(error, LeaseError::Unavailable { .. }), "{error}");
+            assert!((timeout..timeout + Duration::from_millis(200)).contains(&took), "{network:?}: {took:?}");
+        };
+        // The realm has to be told of a longer window first.
+        ends(&|| store.acquire(&request(61_000)).map(drop));
+        ends(&|| store.renew(&grant, grant.until + 1).map(drop));
+        ends(&|| store.release(&grant, grant.floor));
+    }
+}
+
+/// A store that is put back to what it held before: the one that has seen more says so for all. It lacks a renewal, and a
+/// tenure.
 #[test]
 fn a_restored_backup_ends_every_lease() {
     let Some(server) = Server::start() else { return };
@@ -117,11 +95,45 @@ fn a_restored_backup_ends_every_lease() {
     server.up();
     let before = now();
     let lost = store.renew(&renewed, renewed.until).unwrap_err();
-    assert!(matches!(lost, LeaseError::Lost { .. }), "{lost}");
+    assert!(matches!(lost, LeaseError::Lost { .. }) && lost.to_string().contains("went back"), "{lost}");
     assert!(matches!(store.renew(&unheard, unheard.until), Err(LeaseError::Lost { .. })));
     // Also for those that have seen nothing.
     let next = open().acquire(&request(3000)).unwrap();
+    // The server's clock is rounded down to a second, for which there is one more.
     assert!(next.floor >= before + 3000 + 2000 - 5 && next.floor > renewed.until.max(unheard.until), "{next:?}");
     // It rests once.
     assert_eq!(store.acquire(&request(3000)).unwrap().floor, next.floor);
+}
+
+/// The control, and a limit that is documented: nobody asks who has seen more.
+#[test]
+fn negative_control_a_restored_backup_that_nobody_notices_repeats_windows() {
+    let Some(server) = Server::start() else { return };
+    let open = || EtcdStore::open(&server.url(), EPOCH).unwrap();
+    let grant = open().acquire(&request(3000)).unwrap();
+    server.crash();
+    server.back_up();
+    server.up();
+    let renewed = open().renew(&grant, grant.until + 5000).unwrap();
+    server.crash();
+    server.restore();
+    server.up();
+    open().evict(grant.node).unwrap();
+    let fresh = open();
+    let next = std::iter::repeat_with(|| fresh.acquire(&request(3000)).unwrap()).find(|next| next.node == grant.node);
+    assert!(next.unwrap().floor < renewed.until);
+}
+
+/// As `etcdctl snapshot restore` does: what it keeps is another cluster, which everybody notices.
+#[test]
+fn another_cluster_ends_every_lease() {
+    let Some(server) = Server::start() else { return };
+    let open = || EtcdStore::open(&server.url(), EPOCH).unwrap();
+    let grant = open().acquire(&request(3000)).unwrap();
+    server.restore_as("another");
+    let before = now();
+    let lost = open().renew(&grant, grant.until).unwrap_err();
+    assert!(matches!(lost, LeaseError::Lost { .. }) && lost.to_string().contains("another one"), "{lost}");
+    let next = open().acquire(&request(3000)).unwrap();
+    assert!(next.floor >= before + 3000 + 20_000 - 5, "{next:?}");
 }

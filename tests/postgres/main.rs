@@ -5,36 +5,12 @@
 #![cfg(target_os = "linux")]
 #![expect(unsafe_code, reason = "std has no fork, no waitpid and no _exit")]
 
-mod chaos;
 #[path = "../database/mod.rs"]
 mod database;
+mod failover;
+#[path = "../fleet/mod.rs"]
 mod fleet;
-mod outage;
-mod proxy;
 mod server;
 mod store;
 #[path = "../workers/mod.rs"]
 mod workers;
-
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use pyflake::Epoch;
-use pyflake::lease::{Owner, Request};
-
-pub(crate) const EPOCH: Epoch = Epoch::from_unix_millis(1_555_301_520_000);
-
-/// An epoch of its own: within a process a node of an epoch has one holder, whatever the stores say.
-pub(crate) fn own_epoch() -> Epoch {
-    static NUMBER: AtomicU64 = AtomicU64::new(1);
-    Epoch::from_unix_millis(EPOCH.as_unix_millis() + NUMBER.fetch_add(1, Ordering::Relaxed))
-}
-
-pub(crate) fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis().try_into().unwrap()
-}
-
-pub(crate) fn request(window: u64) -> Request {
-    let nonce = pyflake::generate_seed(64).unwrap();
-    Request { owner: Owner { nonce, label: "test".into() }, now: now(), window }
-}

@@ -3,21 +3,29 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use pyflake::lease::PostgresStore;
+use pyflake::lease::{LeaseError, PostgresStore};
+use pyflake::{Epoch, Node};
 
 use crate::database::postgres_url;
-use crate::proxy::Proxy;
+use crate::fleet::unique;
 
-static NUMBER: AtomicU32 = AtomicU32::new(0);
+/// The store under test.
+pub(crate) type Store = PostgresStore;
 
-/// A name of its own.
-pub(crate) fn unique(name: &str) -> String {
-    format!("{name}-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed))
-}
+/// What is set where nothing may be skipped.
+pub(crate) const REQUIRED: &str = "PYFLAKE_REQUIRE_POSTGRES";
+
+/// What is in every request for a change.
+pub(crate) const WRITE: &str = "UPDATE";
+
+/// How much of a core the renewals of 1024 nodes may take, with windows of a minute.
+pub(crate) const SHARE_OF_A_CORE: f64 = 0.02;
+
+/// A server that flushes only what a statement asks for: the rest is lost in a crash.
+const LAZY: &str = "synchronous_commit = off\nwal_writer_delay = 10s";
 
 /// The server that all tests share, with the tables in it; `None` to skip the test.
 pub(crate) fn shared() -> Option<String> {
@@ -34,8 +42,13 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    /// Starts one that flushes no more than it must; `None` to skip the test.
+    pub(crate) fn start() -> Option<Self> {
+        Server::with(LAZY)
+    }
+
     /// Starts one with these lines in its configuration; `None` to skip the test.
-    pub(crate) fn start(settings: &str) -> Option<Self> {
+    pub(crate) fn with(settings: &str) -> Option<Self> {
         shared()?;
         let root = std::env::temp_dir().join(unique("pyflake-server"));
         fs::create_dir(&root).unwrap();
@@ -56,7 +69,7 @@ impl Server {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+        url(self.port)
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -206,19 +219,22 @@ pub(crate) fn free_port() -> u16 {
     std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
-/// Where to connect through a proxy.
-pub(crate) fn through(proxy: &Proxy) -> String {
-    format!("postgres://postgres@127.0.0.1:{}/postgres", proxy.port())
+/// Where to connect to a port of this machine.
+pub(crate) fn url(port: u16) -> String {
+    format!("postgres://postgres@127.0.0.1:{port}/postgres")
 }
 
-/// Waits for something that happens elsewhere; how long it took.
-pub(crate) fn eventually(what: &str, condition: impl Fn() -> bool) -> Duration {
-    let start = Instant::now();
-    while !condition() {
-        assert!(start.elapsed() < Duration::from_secs(30), "never: {what}");
-        thread::sleep(Duration::from_millis(5));
-    }
-    start.elapsed()
+pub(crate) fn port_of(url: &str) -> u16 {
+    url.rsplit_once(':').unwrap().1.split_once('/').unwrap().0.parse().unwrap()
+}
+
+pub(crate) fn open(url: &str, realm: &str, epoch: Epoch) -> Store {
+    PostgresStore::builder(url).realm(realm).open(epoch).unwrap()
+}
+
+/// Opens it with a timeout of its own.
+pub(crate) fn open_within(url: &str, realm: &str, epoch: Epoch, timeout: Duration) -> Result<Store, LeaseError> {
+    PostgresStore::builder(url).realm(realm).connect_timeout(timeout).statement_timeout(timeout).open(epoch)
 }
 
 /// What an operator does by hand.
@@ -245,6 +261,18 @@ pub(crate) fn leave_free(url: &str, realm: &str, free: u16) {
         &format!(
             "UPDATE pyflake_nodes SET expires_at = 'infinity', owner_nonce = 0, owner_label = 'test' \
              WHERE realm = '{realm}' AND node >= {free}"
+        ),
+    );
+}
+
+/// Makes a node another owner's, as an operator does by hand.
+pub(crate) fn steal(url: &str, realm: &str, node: Node) {
+    sql(
+        url,
+        &format!(
+            "UPDATE pyflake_nodes SET token = token + 1, owner_nonce = 1, owner_label = 'thief' \
+             WHERE realm = '{realm}' AND node = {}",
+            node.index()
         ),
     );
 }

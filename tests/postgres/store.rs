@@ -3,60 +3,23 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use pyflake::lease::conformance::{Fixture, assert_conforms};
-use pyflake::lease::{LeaseError, LeaseStore, LeasedGenerator, PostgresStore};
-use pyflake::{Epoch, Node};
+use pyflake::lease::conformance::assert_conforms;
+use pyflake::lease::{LeaseError, LeaseStore, PostgresStore};
 
-use crate::server::{Server, as_user, eventually, free_port, shared, sql, unique};
-use crate::{EPOCH, now, own_epoch, request};
-
-/// A realm of its own.
-struct Realm {
-    url: String,
-    name: String,
-}
-
-impl Fixture for Realm {
-    fn open(&self, epoch: Epoch) -> Result<Box<dyn LeaseStore>, LeaseError> {
-        Ok(Box::new(PostgresStore::builder(&self.url).realm(&self.name).open(epoch)?))
-    }
-
-    fn steal(&self, node: Node) -> bool {
-        let (name, index) = (&self.name, node.index());
-        sql(
-            &self.url,
-            &format!(
-                "UPDATE pyflake_nodes SET token = token + 1, owner_nonce = 0 WHERE realm = '{name}' AND node = {index}"
-            ),
-        );
-        true
-    }
-
-    fn max_skew(&self) -> Option<Duration> {
-        Some(Duration::from_secs(10))
-    }
-}
-
-fn realm(url: &str) -> Realm {
-    Realm { url: url.into(), name: unique("conformance") }
-}
-
-#[test]
-fn it_conforms() {
-    let Some(url) = shared() else { return };
-    assert_conforms(|| realm(&url));
-}
+use crate::fleet::store::Realm;
+use crate::fleet::{EPOCH, eventually, request, unique};
+use crate::server::{Server, as_user, free_port, shared, sql};
 
 #[test]
 fn it_conforms_where_isolation_is_strict() {
-    let Some(server) = Server::start("default_transaction_isolation = 'serializable'") else { return };
-    assert_conforms(|| realm(&server.url()));
+    let Some(server) = Server::with("default_transaction_isolation = 'serializable'") else { return };
+    assert_conforms(|| Realm::at(&server.url()));
 }
 
 /// A transaction pooler gives each call another connection, and would mix up whatever a session keeps.
 #[test]
 fn it_conforms_through_a_transaction_pooler() {
-    let Some(server) = Server::start("") else { return };
+    let Some(server) = Server::start() else { return };
     if !std::path::Path::new("/usr/sbin/pgbouncer").exists() {
         assert!(std::env::var_os("PYFLAKE_REQUIRE_POSTGRES").is_none(), "pgbouncer is required and not installed");
         eprintln!("skipped: install Debian's package pgbouncer to run it");
@@ -78,7 +41,7 @@ fn it_conforms_through_a_transaction_pooler() {
     let url = format!("postgres://postgres@127.0.0.1:{port}/postgres");
     let outcome = std::panic::catch_unwind(|| {
         PostgresStore::migrate(&url).unwrap();
-        assert_conforms(|| realm(&url));
+        assert_conforms(|| Realm::at(&url));
     });
     // Its child runs the pooler where it was started as another user; it passes the signal on.
     assert!(Command::new("kill").arg(pooler.id().to_string()).status().unwrap().success());
@@ -123,14 +86,14 @@ fn what_is_wrong_is_told_with_the_way_out() {
 
 #[test]
 fn a_server_that_does_not_sync_is_refused() {
-    let Some(server) = Server::start("fsync = off") else { return };
+    let Some(server) = Server::with("fsync = off") else { return };
     let error = PostgresStore::open(&server.url(), EPOCH).unwrap_err();
     assert!(matches!(error, LeaseError::Corrupt { .. }) && error.to_string().contains("set fsync = on"), "{error}");
 }
 
 #[test]
 fn a_standby_is_refused() {
-    let Some(server) = Server::start("") else { return };
+    let Some(server) = Server::start() else { return };
     PostgresStore::open(&server.url(), EPOCH).unwrap();
     server.stop();
     server.stand_by();
@@ -141,7 +104,7 @@ fn a_standby_is_refused() {
 /// What waits for a lock ends in time, here and on the server.
 #[test]
 fn a_statement_that_waits_is_given_up() {
-    let Some(server) = Server::start("") else { return };
+    let Some(server) = Server::start() else { return };
     let timeout = Duration::from_millis(300);
     let store = PostgresStore::builder(&server.url()).statement_timeout(timeout).open(EPOCH).unwrap();
     let grant = store.acquire(&request(60_000)).unwrap();
@@ -169,7 +132,7 @@ fn it_talks_tls_with_the_connector_of_the_application() {
     use rustls::pki_types::CertificateDer;
     use rustls::pki_types::pem::PemObject;
 
-    let Some(server) = Server::start("") else { return };
+    let Some(server) = Server::start() else { return };
     let certificate = CertificateDer::from_pem_file(server.secure()).unwrap();
     let connector = |roots| {
         let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
@@ -187,62 +150,4 @@ fn it_talks_tls_with_the_connector_of_the_application() {
     store.release(&grant, grant.floor).unwrap();
     // The server takes nobody without.
     assert!(PostgresStore::open(&server.url(), EPOCH).is_err());
-}
-
-/// A thread that drives a runtime must not be asked to drive another one.
-#[test]
-fn it_may_be_used_in_async_code() {
-    let Some(url) = shared() else { return };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let store = PostgresStore::builder(&url).realm(unique("async")).open(own_epoch()).unwrap();
-        let generator = LeasedGenerator::new(store).unwrap();
-        generator.next_id().unwrap();
-    });
-}
-
-#[test]
-fn the_forked_child_leaves_the_connection_alone() {
-    let Some(url) = shared() else { return };
-    let store = PostgresStore::builder(&url).realm(unique("fork")).open(EPOCH).unwrap();
-    let grant = store.acquire(&request(60_000)).unwrap();
-    // SAFETY: the child calls what is tested, and `_exit`.
-    let child = unsafe { libc::fork() };
-    if child == 0 {
-        let refused = matches!(store.renew(&grant, grant.until), Err(LeaseError::Unavailable { .. }));
-        drop(store);
-        // SAFETY: nothing of the parent's is run at this exit.
-        unsafe { libc::_exit(i32::from(!refused)) }
-    }
-    let mut status = 0;
-    // SAFETY: the child is ours, and the status a place to write to.
-    let waited = unsafe { libc::waitpid(child, &raw mut status, 0) };
-    assert_eq!((waited, status), (child, 0));
-    store.renew(&grant, grant.until + 1).unwrap();
-}
-
-#[test]
-fn operators_see_who_holds_what_and_can_end_it() {
-    let Some(url) = shared() else { return };
-    let name = unique("operators");
-    let store = PostgresStore::builder(&url).realm(&name).open(EPOCH).unwrap();
-    let before = now();
-    let held = store.acquire(&request(60_000)).unwrap();
-    let returned = store.acquire(&request(60_000)).unwrap();
-    store.release(&returned, returned.floor).unwrap();
-    let operator = PostgresStore::builder(&url).realm(&name).open_existing().unwrap();
-    assert_eq!(operator.epoch(), EPOCH);
-    let nodes = operator.nodes().unwrap();
-    assert_eq!(nodes.len(), 2);
-    let of = |node| nodes.iter().find(|status| status.node == node).unwrap();
-    let status = of(held.node);
-    assert!(status.held && status.until == held.until && status.owner_label == "test" && status.token == 1);
-    assert!(status.acquired.unwrap().abs_diff(before) < 5000);
-    assert!(!of(returned.node).held);
-
-    assert_eq!(operator.evict(held.node).unwrap().as_deref(), Some("test"));
-    assert_eq!(operator.evict(held.node).unwrap(), None);
-    assert!(matches!(store.renew(&held, held.until), Err(LeaseError::Lost { .. })));
-    // The window stands, so whatever the holder still issues in it is not issued again.
-    assert_eq!(operator.nodes().unwrap().iter().find(|status| status.node == held.node).unwrap().until, held.until);
 }

@@ -9,12 +9,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use pyflake::Generator;
-use pyflake::lease::{LeaseError, LeaseStore, LeasedGenerator, PostgresStore};
+use pyflake::lease::{LeaseError, LeaseStore, LeasedGenerator};
 
-use crate::proxy::{Network, Proxy};
-use crate::server::{Server, leave_free, through, unique};
+use crate::fleet::proxy::{Network, Proxy};
+use crate::fleet::{EPOCH, now, request, unique};
+use crate::server::{REQUIRED, Server, Store, leave_free, open, open_within, url};
 use crate::workers::{faketime, issue};
-use crate::{EPOCH, request};
 
 /// What a worker is told through its environment.
 const ROLE: &str = "PYFLAKE_TEST_ROLE";
@@ -42,14 +42,14 @@ fn worker() {
     };
     let output = PathBuf::from(output);
     if role == "Windowed" {
-        let generator = persist(|| LeasedGenerator::builder(open(&url)?).window(WINDOW).build());
+        let generator = persist(|| LeasedGenerator::builder(connect(&url)?).window(WINDOW).build());
         issue(&output, 400, || generator.next_id());
     } else {
         let millis = u64::try_from(WINDOW.as_millis()).unwrap();
-        let store = persist(|| open(&url));
+        let store = persist(|| connect(&url));
         let acquire = || {
             let grant = persist(|| store.acquire(&request(millis)));
-            (Generator::builder(EPOCH, grant.node).clock(crate::now).build().unwrap(), grant)
+            (Generator::builder(EPOCH, grant.node).clock(now).build().unwrap(), grant)
         };
         let (generator, mut grant) = acquire();
         let generator = RwLock::new(generator);
@@ -57,7 +57,7 @@ fn worker() {
             scope.spawn(|| {
                 loop {
                     thread::sleep(WINDOW / 3);
-                    match store.renew(&grant, crate::now() + millis) {
+                    match store.renew(&grant, now() + millis) {
                         Ok(renewed) => grant = renewed,
                         Err(LeaseError::Lost { .. }) => {
                             let next = acquire();
@@ -73,9 +73,8 @@ fn worker() {
     }
 }
 
-fn open(url: &str) -> Result<PostgresStore, LeaseError> {
-    let timeout = Duration::from_millis(200);
-    PostgresStore::builder(url).connect_timeout(timeout).statement_timeout(timeout).open(EPOCH)
+fn connect(url: &str) -> Result<Store, LeaseError> {
+    open_within(url, "default", EPOCH, Duration::from_millis(200))
 }
 
 fn persist<T>(attempt: impl Fn() -> Result<T, LeaseError>) -> T {
@@ -132,10 +131,10 @@ impl Run<'_> {
     fn launch(&mut self, process: u64) -> Process {
         self.lives += 1;
         let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "chaos::worker"])
+            .args(["--exact", "fleet::chaos::worker"])
             .envs([("FAKETIME_NO_CACHE", "1"), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")])
             .env(ROLE, format!("{:?}", self.role))
-            .env(URL, through(&self.proxy))
+            .env(URL, url(self.proxy.port()))
             .env(OUTPUT, self.dir.join(format!("life-{}", self.lives)))
             .env("LD_PRELOAD", self.faketime)
             .env("FAKETIME_TIMESTAMP_FILE", self.offset(process))
@@ -169,10 +168,10 @@ fn signal(process: &Process, name: &str) {
 
 /// A run of a seed; how many IDs were issued, and how many of them again.
 fn chaos(faketime: &Path, role: Role, seed: u64, time: Duration) -> Option<(usize, usize)> {
-    let server = Server::start("")?;
+    let server = Server::start()?;
     let dir = std::env::temp_dir().join(unique("pyflake-chaos"));
     fs::create_dir(&dir).unwrap();
-    drop(PostgresStore::open(&server.url(), EPOCH).unwrap());
+    drop(open(&server.url(), "default", EPOCH));
     leave_free(&server.url(), "default", NODES);
     let mut run = Run { faketime, role, dir, proxy: Proxy::to(server.port()), lives: 0, random: Random(seed) };
     let mut processes = Vec::new();
@@ -204,8 +203,8 @@ fn chaos(faketime: &Path, role: Role, seed: u64, time: Duration) -> Option<(usiz
                 process.stopped = !process.stopped;
             }
             29..31 if heal.is_none() => {
-                let network = if run.random.below(2) == 0 { Network::Partitioned } else { Network::LosesAnswers };
-                run.proxy.set(network);
+                let lost = [Network::Partitioned, Network::LosesAcknowledgements];
+                run.proxy.set(lost[usize::try_from(run.random.below(2)).unwrap()]);
                 heal = Some(Instant::now() + Duration::from_millis(run.random.below(1000)));
                 partitions += 1;
             }
@@ -236,7 +235,7 @@ fn chaos(faketime: &Path, role: Role, seed: u64, time: Duration) -> Option<(usiz
 
 /// All of it where it is required, as by `.ci/run`; a third elsewhere.
 fn time() -> Duration {
-    Duration::from_secs(if std::env::var_os("PYFLAKE_REQUIRE_POSTGRES").is_some() { 35 } else { 12 })
+    Duration::from_secs(if std::env::var_os(REQUIRED).is_some() { 35 } else { 12 })
 }
 
 #[test]

@@ -4,12 +4,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pyflake::lease::{LeaseError, LeaseState, LeaseStore, LeasedGenerator, OnLost, PostgresStore};
+use pyflake::lease::{LeaseError, LeaseState, LeaseStore, LeasedGenerator, OnLost};
 use pyflake::{Error, Node, Snowflake};
 
-use crate::proxy::{Network, Proxy};
-use crate::server::{Server, eventually, leave_free, shared, sql, through, unique};
-use crate::{now, own_epoch, request};
+use crate::fleet::proxy::{Network, Proxy};
+use crate::fleet::{eventually, now, own_epoch, request, unique};
+use crate::server::{Server, Store, leave_free, open, open_within, port_of, shared, steal, url};
 
 const WINDOW: Duration = Duration::from_millis(1500);
 const PERIOD: Duration = Duration::from_millis(500);
@@ -18,23 +18,19 @@ const PERIOD: Duration = Duration::from_millis(500);
 struct Partition {
     proxy: Proxy,
     generator: LeasedGenerator,
-    direct: PostgresStore,
+    direct: Store,
     url: String,
     realm: String,
 }
 
 fn partition(free: u16, on_lost: OnLost) -> Option<Partition> {
-    let url = shared()?;
-    let port = url.rsplit_once(':').unwrap().1.split_once('/').unwrap().0.parse().unwrap();
-    let (proxy, realm, epoch) = (Proxy::to(port), unique("partition"), own_epoch());
-    let direct = PostgresStore::builder(&url).realm(&realm).open(epoch).unwrap();
-    leave_free(&url, &realm, free);
-    let timeout = Duration::from_millis(200);
-    let store =
-        PostgresStore::builder(&through(&proxy)).realm(&realm).connect_timeout(timeout).statement_timeout(timeout);
-    let builder = LeasedGenerator::builder(store.open(epoch).unwrap()).window(WINDOW).on_lost(on_lost);
-    let generator = builder.build().unwrap();
-    Some(Partition { proxy, generator, direct, url, realm })
+    let direct_url = shared()?;
+    let (proxy, realm, epoch) = (Proxy::to(port_of(&direct_url)), unique("partition"), own_epoch());
+    let direct = open(&direct_url, &realm, epoch);
+    leave_free(&direct_url, &realm, free);
+    let store = open_within(&url(proxy.port()), &realm, epoch, Duration::from_millis(200)).unwrap();
+    let generator = LeasedGenerator::builder(store).window(WINDOW).on_lost(on_lost).build().unwrap();
+    Some(Partition { proxy, generator, direct, url: direct_url, realm })
 }
 
 fn until(generator: &LeasedGenerator) -> Option<u64> {
@@ -112,7 +108,7 @@ fn a_lost_acknowledgement_raises_no_limit_and_is_mended() {
     generator.next_id().unwrap();
     let stored = || direct.nodes().unwrap().iter().find(|node| node.token > 0).unwrap().until;
     let used = until(&generator).unwrap();
-    proxy.set(Network::LosesAnswers);
+    proxy.set(Network::LosesAcknowledgements);
     eventually("a longer window is stored", || stored() > used);
     let limit = issue_through(&generator);
     assert!(limit >= used);
@@ -123,47 +119,17 @@ fn a_lost_acknowledgement_raises_no_limit_and_is_mended() {
 }
 
 #[test]
-fn a_row_stolen_by_hand_ends_issue_at_the_next_renewal() {
+fn a_node_stolen_by_hand_ends_issue_at_the_next_renewal() {
     let Some(Partition { generator, url, realm, direct, .. }) = partition(1, OnLost::Stop) else { return };
     let node = generator.next_id().unwrap().node();
-    let row = format!("realm = '{realm}' AND node = {}", node.index());
-    sql(
-        &url,
-        &format!("UPDATE pyflake_nodes SET token = token + 1, owner_nonce = 1, owner_label = 'thief' WHERE {row}"),
-    );
+    steal(&url, &realm, node);
     let took = eventually("issue ends", || generator.next_id() == Err(Error::LeaseLost));
     assert!(took < PERIOD + Duration::from_millis(250), "{took:?}");
     let told = generator.last_error().unwrap().to_string();
     assert!(told.contains("thief"), "{told}");
-    // The thief's row is left as it is.
+    // The thief's node is left as it is.
     assert!(matches!(generator.release(), Err(LeaseError::Lost { .. })));
     assert!(direct.nodes().unwrap().iter().any(|status| status.node == node && status.owner_label == "thief"));
-}
-
-/// A server that flushes only what a statement asks for: the rest is lost in a crash.
-const LAZY: &str = "synchronous_commit = off\nwal_writer_delay = 10s";
-
-#[test]
-fn what_was_acknowledged_outlasts_a_crash() {
-    let Some(server) = Server::start(LAZY) else { return };
-    let epoch = own_epoch();
-    let store = PostgresStore::open(&server.url(), epoch).unwrap();
-    let crash = |what: &str, node: Node, until: u64| {
-        server.crash();
-        server.up();
-        let rows = store.nodes().unwrap();
-        let row = rows.iter().find(|row| row.node == node);
-        assert!(row.is_some_and(|row| row.until == until), "{what}: {row:?}, not {until}");
-    };
-    let grant = store.acquire(&request(60_000)).unwrap();
-    crash("acquired", grant.node, grant.until);
-    let grant = store.renew(&grant, grant.until + 1000).unwrap();
-    crash("renewed", grant.node, grant.until);
-    store.release(&grant, grant.floor + 1).unwrap();
-    crash("released", grant.node, grant.floor + 1);
-    // The control: what asks for nothing is lost, so the server is as lazy as it should be.
-    sql(&server.url(), "UPDATE pyflake_nodes SET until_ms = 1 WHERE token > 0");
-    crash("by hand", grant.node, grant.floor + 1);
 }
 
 /// Says that it is over when it goes out of scope.
@@ -178,9 +144,9 @@ impl Drop for Ends<'_> {
 #[test]
 fn twenty_crashes_of_the_server_under_load() {
     const HOLDERS: usize = 4;
-    let Some(server) = Server::start(LAZY) else { return };
+    let Some(server) = Server::start() else { return };
     let (url, epoch) = (server.url(), own_epoch());
-    let store = || PostgresStore::open(&url, epoch).unwrap();
+    let store = || open(&url, "default", epoch);
     drop(store());
     leave_free(&url, "default", 8);
     let generators: Vec<_> = (0..HOLDERS)
@@ -210,7 +176,7 @@ fn twenty_crashes_of_the_server_under_load() {
                 .collect();
             server.up();
             let back = now();
-            let rows = PostgresStore::open(&url, epoch).unwrap().nodes().unwrap();
+            let rows = store().nodes().unwrap();
             for (node, time) in used.into_iter().flatten() {
                 let row = rows.iter().find(|row| row.node == node).unwrap();
                 assert!(row.until > time, "{node:?} issued at {time}, and {} is stored", row.until);

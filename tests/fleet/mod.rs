@@ -1,0 +1,54 @@
+//! What every store for a fleet must do, with real servers, processes and networks.
+//!
+//! The tests that use it have a module `server`, which says what the store is and how to come by servers of it.
+
+mod chaos;
+mod load;
+mod outage;
+pub(crate) mod proxy;
+pub(crate) mod store;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use pyflake::Epoch;
+use pyflake::lease::{Owner, Request};
+
+pub(crate) const EPOCH: Epoch = Epoch::from_unix_millis(1_555_301_520_000);
+
+static NUMBER: AtomicU64 = AtomicU64::new(1);
+
+/// A number of its own, from 1 on.
+pub(crate) fn number() -> u64 {
+    NUMBER.fetch_add(1, Ordering::Relaxed)
+}
+
+/// A name of its own.
+pub(crate) fn unique(name: &str) -> String {
+    format!("{name}-{}-{}", std::process::id(), number())
+}
+
+/// An epoch of its own: within a process a node of an epoch has one holder, whatever the stores say.
+pub(crate) fn own_epoch() -> Epoch {
+    Epoch::from_unix_millis(EPOCH.as_unix_millis() + number())
+}
+
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis().try_into().unwrap()
+}
+
+pub(crate) fn request(window: u64) -> Request {
+    let nonce = pyflake::generate_seed(64).unwrap();
+    Request { owner: Owner { nonce, label: "test".into() }, now: now(), window }
+}
+
+/// Waits for something that happens elsewhere; how long it took.
+pub(crate) fn eventually(what: &str, condition: impl Fn() -> bool) -> Duration {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < Duration::from_secs(30), "never: {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+    start.elapsed()
+}
