@@ -26,7 +26,7 @@ pub(crate) const REQUIRED: &str = "PYFLAKE_REQUIRE_ETCD";
 pub(crate) const WRITE: &str = "request_put";
 
 /// How much of a core the renewals of 1024 nodes may take, with windows of a minute.
-pub(crate) const SHARE_OF_A_CORE: f64 = 0.2;
+pub(crate) const SHARE_OF_A_CORE: f64 = 0.25;
 
 /// The server that all tests share; `None` to skip the test.
 pub(crate) fn shared() -> Option<String> {

@@ -8,8 +8,8 @@ use std::sync::RwLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pyflake::Generator;
 use pyflake::lease::{LeaseError, LeaseStore, LeasedGenerator};
+use pyflake::{Generator, Node};
 
 use crate::fleet::proxy::{Network, Proxy};
 use crate::fleet::{EPOCH, now, request, unique};
@@ -171,7 +171,7 @@ fn chaos(faketime: &Path, role: Role, seed: u64, time: Duration) -> Option<(usiz
     let server = Server::start()?;
     let dir = std::env::temp_dir().join(unique("pyflake-chaos"));
     fs::create_dir(&dir).unwrap();
-    drop(open(&server.url(), "default", EPOCH));
+    let operator = open(&server.url(), "default", EPOCH);
     leave_free(&server.url(), "default", NODES);
     let mut run = Run { faketime, role, dir, proxy: Proxy::to(server.port()), lives: 0, random: Random(seed) };
     let mut processes = Vec::new();
@@ -191,30 +191,35 @@ fn chaos(faketime: &Path, role: Role, seed: u64, time: Duration) -> Option<(usiz
         }
         let index = run.random.below(PROCESSES);
         let process = &mut processes[usize::try_from(index).unwrap()];
-        match run.random.below(40) {
-            0..8 => run.step(index),
-            8..11 => {
+        match run.random.below(80) {
+            0..16 => run.step(index),
+            16..22 => {
                 process.child.kill().unwrap();
                 process.child.wait().unwrap();
                 *process = run.launch(index);
             }
-            11..29 => {
+            22..44 => {
                 signal(process, if process.stopped { "-CONT" } else { "-STOP" });
                 process.stopped = !process.stopped;
             }
-            29..31 if heal.is_none() => {
+            44..48 if heal.is_none() => {
                 let lost = [Network::Partitioned, Network::LosesAcknowledgements];
                 run.proxy.set(lost[usize::try_from(run.random.below(2)).unwrap()]);
                 heal = Some(Instant::now() + Duration::from_millis(run.random.below(1000)));
                 partitions += 1;
             }
-            31 => {
+            48 => {
                 let start = Instant::now();
                 server.crash();
                 thread::sleep(Duration::from_millis(run.random.below(500)));
                 server.up();
                 slowest = slowest.max(start.elapsed());
                 crashes += 1;
+            }
+            // An operator takes a holder that may live for dead.
+            49..53 => {
+                let node = Node::with_index(run.random.below(NODES.into())).unwrap();
+                operator.evict(node).unwrap();
             }
             _ => {}
         }
@@ -224,11 +229,13 @@ fn chaos(faketime: &Path, role: Role, seed: u64, time: Duration) -> Option<(usiz
         process.child.wait().unwrap();
     }
     let (issued, duplicates) = run.collect();
+    let tenures: u64 = operator.nodes().unwrap().iter().map(|node| node.token).sum();
     println!(
-        "{role:?}, seed {seed}: {issued} IDs, {duplicates} duplicates; {} lives, {crashes} crashes of up to \
-         {slowest:?}, {partitions} partitions",
+        "{role:?}, seed {seed}: {issued} IDs, {duplicates} duplicates; {tenures} tenures, {} lives, {crashes} crashes of \
+         up to {slowest:?}, {partitions} partitions",
         run.lives
     );
+    assert!(tenures > time.as_secs() / 3, "{tenures}: hardly a node was taken over");
     fs::remove_dir_all(&run.dir).unwrap();
     Some((issued, duplicates))
 }
