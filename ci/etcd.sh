@@ -19,10 +19,10 @@ fi
 
 kept="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/target/etcd.log"
 
-if ! command -v etcd >/dev/null; then
-    echo "etcd: there is no server on this machine, so Debian's package etcd-server is installed" >&2
+if ! command -v etcd >/dev/null || ! command -v etcdctl >/dev/null; then
+    echo "etcd: it is not on this machine, so Debian's packages etcd-server and etcd-client are installed" >&2
     apt-get update -qq
-    apt-get install -y -qq etcd-server >/dev/null
+    apt-get install -y -qq etcd-server etcd-client >/dev/null
 fi
 PYFLAKE_ETCD_BIN=$(command -v etcd)
 export PYFLAKE_ETCD_BIN

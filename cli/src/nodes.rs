@@ -4,15 +4,13 @@ use std::io::{self, BufWriter, Write};
 
 use clap::Args;
 use jiff::Timestamp;
-#[cfg(feature = "postgres")]
-use pyflake::lease::LeaseStore;
-use pyflake::lease::{FileStore, NodeStatus};
+use pyflake::lease::NodeStatus;
 use serde::Serialize;
 
 use crate::args::{Format, age};
 use crate::failure::Failure;
 use crate::say;
-use crate::store::{Place, StoreArgs};
+use crate::store::StoreArgs;
 
 /// Show who holds which node of a store, since when, and until when
 #[derive(Args)]
@@ -22,7 +20,8 @@ starts there. ACQUIRED is when the last owner came, where the store keeps that. 
 
 Examples:
   pyflake nodes /var/lib/pyflake
-  pyflake nodes postgres://app@db.internal/app --format json")]
+  pyflake nodes postgres://app@db.internal/app --format json
+  pyflake nodes http://etcd-0.internal:2379")]
 pub(crate) struct Nodes {
     #[command(flatten)]
     store: StoreArgs,
@@ -48,11 +47,7 @@ struct Row<'a> {
 
 impl Nodes {
     pub(crate) fn run(&self) -> Result<(), Failure> {
-        let (epoch, nodes) = match self.store.place()? {
-            Place::Directory(dir) => FileStore::inspect(dir).map_err(Failure::runtime)?,
-            #[cfg(feature = "postgres")]
-            Place::Postgres(store) => (store.epoch(), store.nodes().map_err(Failure::runtime)?),
-        };
+        let (epoch, nodes) = self.store.place()?.nodes().map_err(Failure::runtime)?;
         let mut out = BufWriter::new(io::stdout().lock());
         if let Format::Table = self.format {
             let (pid, seed, held, until, acquired, token) = ("PID", "SEED", "HELD", "UNTIL", "ACQUIRED", "TOKEN");

@@ -4,7 +4,7 @@ use clap::Args;
 use pyflake::Node;
 
 use crate::failure::Failure;
-use crate::store::{Place, StoreArgs};
+use crate::store::StoreArgs;
 
 /// End the lease of a node without its holder
 #[derive(Args)]
@@ -33,17 +33,9 @@ impl Release {
         if !self.force {
             return Err(Failure::input(format!("{risk}; if it is dead, say so with --force (see --help)")));
         }
-        match self.store.place()? {
-            Place::Directory(_) => Err(Failure::input(
-                "a directory's node is free as soon as its holder's process has ended: end that, and it is released",
-            )),
-            #[cfg(feature = "postgres")]
-            Place::Postgres(store) => {
-                let holder = store.evict(self.node).map_err(Failure::runtime)?;
-                let holder = holder.ok_or_else(|| Failure::input(format!("nobody holds {}", self.node)))?;
-                crate::say("warning", risk);
-                crate::print(format_args!("released {}, held by {holder}", self.node))
-            }
-        }
+        let holder = self.store.place()?.evict(self.node)?;
+        let holder = holder.ok_or_else(|| Failure::input(format!("nobody holds {}", self.node)))?;
+        crate::say("warning", risk);
+        crate::print(format_args!("released {}, held by {holder}", self.node))
     }
 }

@@ -56,7 +56,8 @@ fn exchange(mut client: &TcpStream, to: &str, change: &impl Change) {
         change.answer(&mut body);
     }
     let (status, date, body) = (answer.status(), answer.headers()["date"].to_str().unwrap(), body.to_string());
-    let head = format!("HTTP/1.1 {status}\r\ndate: {date}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+    let head =
+        format!("HTTP/1.1 {status}\r\ndate: {date}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
     // A client that is gone has given up.
     let _ = client.write_all((head + &body).as_bytes());
 }

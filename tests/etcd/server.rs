@@ -43,7 +43,7 @@ pub(crate) struct Server {
     root: PathBuf,
     /// For clients; the next one is for its peers.
     port: u16,
-    /// What it is told besides.
+    /// What it is told besides, with URL for where it listens.
     options: Vec<String>,
     child: Mutex<Option<Child>>,
 }
@@ -62,7 +62,7 @@ impl Server {
         let options = options.iter().map(|&option| option.to_owned()).collect();
         let mut server = Server { root, port: 0, options, child: Mutex::new(None) };
         // Ports are free if the server gets them.
-        loop {
+        for _ in 0..20 {
             server.port = free_ports();
             if server.comes_up() {
                 return Some(server);
@@ -71,6 +71,7 @@ impl Server {
             fs::remove_file(server.root.join("log")).unwrap();
             let _ = fs::remove_dir_all(server.root.join("data"));
         }
+        panic!("no port is free")
     }
 
     pub(crate) fn url(&self) -> String {
@@ -97,7 +98,7 @@ impl Server {
             .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
             .args(["--initial-cluster", &format!("test={peer}"), "--data-dir"])
             .arg(self.root.join("data"))
-            .args(&self.options)
+            .args(self.options.iter().map(|option| option.replace("URL", &url)))
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
@@ -210,7 +211,7 @@ pub(crate) fn open_within(url: &str, realm: &str, epoch: Epoch, timeout: Duratio
 }
 
 /// A port and the next one. They are below the kernel's own, so that no connection is given one while its server is down.
-fn free_ports() -> u16 {
+pub(crate) fn free_ports() -> u16 {
     let free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
     loop {
         let number = u64::from(std::process::id()) * 31 + number();

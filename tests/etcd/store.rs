@@ -1,12 +1,13 @@
 //! What is etcd's own.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use pyflake::lease::{EtcdStore, LeaseError, LeaseStore};
 
 use crate::fleet::proxy::{Network, Proxy};
 use crate::fleet::{EPOCH, now, request, unique};
-use crate::server::{Server, open_within, port_of, put, shared, url};
+use crate::server::{Server, free_ports, open_within, port_of, put, shared, url};
 
 #[test]
 fn what_is_wrong_is_told_with_the_way_out() {
@@ -19,7 +20,7 @@ fn what_is_wrong_is_told_with_the_way_out() {
     let error = told("http://app:s3cret@127.0.0.1:1");
     assert!(error.contains("client certificate") && !error.contains("s3cret"), "{error}");
     let error = told(&shared.replace("http:", "https:"));
-    assert!(error.to_lowercase().contains("tls"), "{error}");
+    assert!(error.contains("TLS") && error.contains("EtcdStoreBuilder::agent"), "{error}");
     let missing = EtcdStore::builder(&shared).realm("nobody's").open_existing().unwrap_err().to_string();
     assert!(missing.contains("the realm \"nobody's\""), "{missing}");
     let slash = EtcdStore::builder(&shared).realm("a/b").open(EPOCH).unwrap_err().to_string();
@@ -51,6 +52,44 @@ fn a_member_that_is_down_is_passed_over() {
     let store = EtcdStore::builder(&format!("http://127.0.0.1:1, {up}/")).realm(&name).open(EPOCH).unwrap();
     let grant = store.acquire(&request(60_000)).unwrap();
     store.release(&grant, grant.floor).unwrap();
+}
+
+#[test]
+fn it_talks_tls_with_the_agent_of_the_application() {
+    use ureq::tls::{Certificate, RootCerts, TlsConfig};
+
+    let Some(_) = shared() else { return };
+    let dir = std::env::temp_dir().join(unique("pyflake-etcd-tls"));
+    std::fs::create_dir(&dir).unwrap();
+    let (certificate, key) = (dir.join("server.crt"), dir.join("server.key"));
+    let made = Command::new("openssl")
+        .args("req -x509 -days 2 -nodes -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -subj /CN=test".split(' '))
+        .args(["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"])
+        .arg("-keyout")
+        .arg(&key)
+        .arg("-out")
+        .arg(&certificate)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let url = format!("https://127.0.0.1:{}", free_ports());
+    let (certificate, key) = (certificate.to_str().unwrap(), key.to_str().unwrap());
+    let options = ["--listen-client-urls", &format!("URL,{url}"), "--cert-file", certificate, "--key-file", key];
+    let server = Server::with(&options).unwrap();
+    let agent = |roots: &[Certificate<'static>]| -> ureq::Agent {
+        let tls = TlsConfig::builder()
+            .unversioned_rustls_crypto_provider(std::sync::Arc::new(rustls::crypto::ring::default_provider()))
+            .root_certs(RootCerts::new_with_certs(roots));
+        ureq::Agent::config_builder().proxy(None).tls_config(tls.build()).build().into()
+    };
+    let distrusted = EtcdStore::builder(&url).agent(agent(&[])).open(EPOCH).unwrap_err().to_string();
+    assert!(distrusted.contains("certificate"), "{distrusted}");
+    let root = Certificate::from_pem(&std::fs::read(certificate).unwrap()).unwrap();
+    let store = EtcdStore::builder(&url).agent(agent(&[root])).open(EPOCH).unwrap();
+    let grant = store.acquire(&request(60_000)).unwrap();
+    store.release(&grant, grant.floor).unwrap();
+    drop(server);
+    std::fs::remove_dir_all(dir).unwrap();
 }
 
 /// Whatever a call asks, and however often: it ends in time.

@@ -75,35 +75,63 @@ fn a_database_takes_a_feature() {
 }
 
 #[test]
+#[cfg(not(feature = "etcd"))]
+fn etcd_takes_a_feature() {
+    assert_error(&run(&["nodes", "http://127.0.0.1:2379"]), 2, &["--features etcd"]);
+}
+
+#[test]
 #[cfg(feature = "postgres")]
 fn a_holder_in_a_database_is_seen_and_can_be_evicted() {
-    use pyflake::lease::{LeasedGenerator, PostgresStore};
+    use pyflake::lease::PostgresStore;
 
     let Ok(url) = std::env::var("PYFLAKE_POSTGRES_URL") else {
         assert!(std::env::var_os("PYFLAKE_REQUIRE_POSTGRES").is_none(), "a PostgreSQL server is required");
         return eprintln!("skipped: this test needs a PostgreSQL server; run it with ci/postgres.sh");
     };
-    let realm = format!("cli-{}", std::process::id());
     PostgresStore::migrate(&url).unwrap();
-    let store = PostgresStore::builder(&url).realm(&realm).open(pyflake::Epoch::TWITTER).unwrap();
-    let generator = LeasedGenerator::builder(store).label("api-7").build().unwrap();
-    let node = generator.next_id().unwrap().node().to_string();
+    let store = PostgresStore::builder(&url).realm(realm()).open(pyflake::Epoch::TWITTER).unwrap();
+    a_holder_is_seen_and_can_be_evicted(&url, store);
+}
 
-    let rows = run(&["nodes", &url, "--realm", &realm, "--format", "json"]);
+#[test]
+#[cfg(feature = "etcd")]
+fn a_holder_in_etcd_is_seen_and_can_be_evicted() {
+    use pyflake::lease::EtcdStore;
+
+    let Ok(url) = std::env::var("PYFLAKE_ETCD_URL") else {
+        assert!(std::env::var_os("PYFLAKE_REQUIRE_ETCD").is_none(), "an etcd server is required");
+        return eprintln!("skipped: this test needs an etcd server; run it with ci/etcd.sh");
+    };
+    let store = EtcdStore::builder(&url).realm(realm()).open(pyflake::Epoch::TWITTER).unwrap();
+    a_holder_is_seen_and_can_be_evicted(&url, store);
+}
+
+#[cfg(any(feature = "etcd", feature = "postgres"))]
+fn realm() -> String {
+    format!("cli-{}", std::process::id())
+}
+
+#[cfg(any(feature = "etcd", feature = "postgres"))]
+fn a_holder_is_seen_and_can_be_evicted(url: &str, store: impl pyflake::lease::LeaseStore + 'static) {
+    let generator = pyflake::lease::LeasedGenerator::builder(store).label("api-7").build().unwrap();
+    let (node, realm) = (generator.next_id().unwrap().node().to_string(), realm());
+
+    let rows = run(&["nodes", url, "--realm", &realm, "--format", "json"]);
     let row: serde_json::Value = serde_json::from_str(stdout(&rows)).unwrap();
     assert_eq!((&row["held"], &row["owner"], &row["token"]), (&true.into(), &"api-7".into(), &1.into()));
     assert!(row["until"].is_string() && row["acquired"].is_string(), "{row}");
-    let table = run(&["nodes", &url, "--realm", &realm]);
+    let table = run(&["nodes", url, "--realm", &realm]);
     assert!(stderr(&table).contains("1 of 1024 nodes held, epoch 1288834974657"));
 
-    let release = ["release", &url, &node, "--realm", &realm];
+    let release = ["release", url, &node, "--realm", &realm];
     assert_error(&run(&release), 2, &["--force", "a holder that lives"]);
     let forced = run(&[&release[..], &["--force"]].concat());
     assert_eq!(forced.status.code(), Some(0), "{}", stderr(&forced));
     assert!(stderr(&forced).starts_with("warning: a holder that lives"));
     assert_eq!(str::from_utf8(&forced.stdout).unwrap(), format!("released {node}, held by api-7\n"));
     assert_error(&run(&[&release[..], &["--force"]].concat()), 2, &["nobody holds"]);
-    assert_error(&run(&["nodes", &url, "--realm", "nobody's"]), 1, &["nobody's"]);
+    assert_error(&run(&["nodes", url, "--realm", "nobody's"]), 1, &["nobody's"]);
 }
 
 #[test]

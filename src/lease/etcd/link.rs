@@ -65,6 +65,8 @@ impl Link {
                 "a user and a password are not supported: use a client certificate".into()
             } else if !url.starts_with("http://") && !url.starts_with("https://") {
                 format!("{url:?} does not start with http:// or https://")
+            } else if url.starts_with("https://") && agent.is_none() {
+                format!("TLS for {url:?} takes an agent that knows whom to trust: see EtcdStoreBuilder::agent")
             } else {
                 continue;
             };
