@@ -1,9 +1,4 @@
 //! The store for a fleet that has an etcd cluster.
-//!
-//! It speaks to the JSON gateway that every member serves on its client port, with `ureq`. `etcd-client` would do too,
-//! but brings tokio, tonic and prost, some 90 crates with those that build it, and a runtime, for three short requests at
-//! each renewal. The gateway is a stable part of etcd from 3.4 on, and asks for some 15 small crates that block, as a store
-//! does.
 
 mod keys;
 mod link;
@@ -38,38 +33,57 @@ use crate::node::Node;
 ///
 /// # The keys
 ///
-/// All are under `pyflake/REALM/`, with JSON in them: `realm` has the epoch and the layout, `node/0519` a node's window,
-/// and `live/0519` is there while its etcd lease is. Etcd has a shortest lease, of two seconds by default, so a dead
-/// holder of a shorter window is noticed no sooner. To delete a key of a node, or to restore one by hand, is to say that
-/// no ID was issued on it in the clock's future.
+/// All are under `pyflake/REALM/`, with JSON in them, and made as they are needed:
+///
+/// | key | holds | changed by |
+/// |---|---|---|
+/// | `realm` | the epoch and the layout, the cluster, the longest window | the first process; a longer window; a restore |
+/// | `node/0519` | the end of the node's window and its holder; it stays | acquire, renewal, release |
+/// | `live/0519` | the holder's token; it goes with its etcd lease | acquire, release, etcd |
+///
+/// Each change compares the `mod_revision` of what it was made from, so it is made on that or not at all. Etcd has a
+/// shortest lease, of two seconds by default, and begins all leases anew when it elects a leader: a dead holder is noticed
+/// that much later than its window ends. To delete a key of a node, or to restore one by hand, is to say that no ID was
+/// issued on it in the clock's future.
 ///
 /// # The cluster
 ///
-/// - **It keeps what it acknowledged.** A change is answered once a majority of the members has it in a log that is
-///   flushed. This stands on a majority that does not lose its disks, and on no member with `--unsafe-no-fsync`: a server
-///   does not tell, so this is not checked. Reads are linearizable: a member that was cut off does not answer them.
-/// - **A cluster that went back is noticed, if it can be.** A snapshot that is restored lacks the last windows. The realm
-///   knows the cluster's ID, which `etcdctl snapshot restore` changes if it is given another `--initial-cluster-token`
-///   (or names and addresses), and every store knows the largest revision that it has seen. On another cluster, or one
-///   with a smaller revision, all leases end, and every node rests until the longest window plus twice
-///   [`max_skew`](EtcdStoreBuilder::max_skew) has passed: 31 s by default, in which no ID is issued.
-/// - **Not noticed** is a restore that keeps the cluster's ID, before a process asks that has seen a later revision; nor
-///   one after which others have already made more changes than were lost. So give a restored cluster a token of its
-///   own, or let it rest for a window by hand.
+/// - **It keeps what it acknowledges.** A change is answered once a majority of the members has it in a log that is
+///   flushed, and a new leader has all of those: a failover loses nothing, and no node rests after one. This stands on a
+///   majority that does not lose its disks, and on no member with `--unsafe-no-fsync`, which cannot be asked for. Reads are
+///   linearizable: a member that was cut off does not answer.
+/// - **A restored snapshot is noticed, if it can be.** It lacks the last windows. The realm knows the ID of its cluster, which
+///   `etcdctl snapshot restore` changes if it is told another `--initial-cluster-token` (or other names and addresses),
+///   and every store knows the largest revision that it has seen. On another cluster, or at a smaller revision, all leases
+///   end, and every node rests until the longest window that the snapshot knows of plus twice
+///   [`max_skew`](EtcdStoreBuilder::max_skew) has passed: 31 s by default, in which no ID is issued. The rest counts on
+///   clocks that agree to `max_skew`, on a [`max_wait`](crate::lease::LeasedGeneratorBuilder::max_wait) that is no longer,
+///   and on an old cluster that is gone: one that lives on and still takes writes is two stores.
+/// - **Not noticed** is a restore that keeps the cluster's ID, until a process asks that has seen a later revision, or once
+///   others have made more changes than were lost. So give a restored cluster a token of its own, or start no process
+///   before the windows have passed.
+/// - **Its history is compacted.** Each renewal is a revision, which etcd keeps until it is told otherwise: without
+///   `--auto-compaction-retention=1h` or the like 1024 holders fill its 2 GB within a day. A full etcd takes no change, so
+///   IDs end with the windows.
 /// - **Clocks agree to [`max_skew`](EtcdStoreBuilder::max_skew)**, or a lease is refused. This is not for uniqueness: a
 ///   host that is years ahead would take its node with it. The server's clock is the `Date` of its answers, to a second.
 ///
 /// # Connections
 ///
-/// With several URLs, separated by commas, the next is taken after one that fails, at the next call. A renewal or a
-/// release ends after [`timeout`](EtcdStoreBuilder::timeout), and an acquire after six times that at the latest. Calls
-/// may be made in async code, where they block the thread.
+/// It speaks to the JSON gateway that every member serves on its client port, with `ureq`: 15 small crates that block, as
+/// a store does. The crate `etcd-client` would bring tokio, tonic and prost, some 90 crates with those that build them, for
+/// three short requests in each third of a window, and the gateway has been a stable part of etcd since 3.4.
+///
+/// URLs are separated by commas: the next is asked where one takes no connection, and from the next call on where one does
+/// not answer. A call ends after [`timeout`](EtcdStoreBuilder::timeout), whatever it asks. It may be made in async code,
+/// where it blocks the thread.
 ///
 /// # TLS
 ///
-/// Bring an agent with the roots and the client certificate that you trust, with [`agent`](EtcdStoreBuilder::agent), and
-/// enable `rustls` or `native-tls` of `ureq`: cryptography is not a matter of IDs, and has its own updates. Without one a
-/// URL with `https` fails. Etcd's own users and passwords are not supported.
+/// Bring an agent with the roots, and the client certificate if there is one, that you trust, with
+/// [`agent`](EtcdStoreBuilder::agent), and choose the cryptography by the features of `ureq`: neither is a matter of IDs,
+/// and both have their own updates. Without one a URL with `https` is refused. Etcd's own users and passwords are not
+/// supported.
 #[derive(Debug)]
 pub struct EtcdStore {
     store: Store,
@@ -141,14 +155,14 @@ impl EtcdStoreBuilder {
         self
     }
 
-    /// Asks with this agent, which has what TLS needs. The time that an answer may take is set for each call.
+    /// Asks with this agent of `ureq` 3, which has what TLS needs. Its timeouts are set for each request.
     pub fn agent(mut self, agent: Agent) -> Self {
         self.agent = Some(agent);
         self
     }
 
-    /// Sets how long an answer may take, with its connection; two seconds by default. It should fit twice in a third of a
-    /// generator's window.
+    /// Sets how long a call may take in all; two seconds by default. It should fit in a third of a generator's window, with
+    /// time to try again.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self

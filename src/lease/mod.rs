@@ -43,7 +43,7 @@
 //!         - name: api
 //!           image: api
 //!           env:
-//!             - name: PYFLAKE_URL          # PostgresStore::open
+//!             - name: PYFLAKE_URL          # PostgresStore::open, or EtcdStore::open
 //!               valueFrom: { secretKeyRef: { name: pyflake, key: url } }
 //!             - name: POD_NAME             # LeasedGeneratorBuilder::label
 //!               valueFrom: { fieldRef: { fieldPath: metadata.name } }

@@ -57,21 +57,36 @@ impl Server {
     /// Starts one with these options; `None` to skip the test.
     pub(crate) fn with(options: &[&str]) -> Option<Self> {
         shared()?;
-        let root = std::env::temp_dir().join(unique("pyflake-etcd-server"));
-        fs::create_dir(&root).unwrap();
-        let options = options.iter().map(|&option| option.to_owned()).collect();
-        let mut server = Server { root, port: 0, options, child: Mutex::new(None) };
         // Ports are free if the server gets them.
         for _ in 0..20 {
-            server.port = free_ports();
+            let server = Server::at(free_ports(), options);
+            server.spawn();
             if server.comes_up() {
                 return Some(server);
             }
             assert!(server.log().contains("address already in use"), "{}", server.log());
-            fs::remove_file(server.root.join("log")).unwrap();
-            let _ = fs::remove_dir_all(server.root.join("data"));
         }
         panic!("no port is free")
+    }
+
+    /// Starts a cluster of three; `None` to skip the test.
+    pub(crate) fn cluster() -> Option<[Self; 3]> {
+        shared()?;
+        let ports = [(); 3].map(|()| free_ports());
+        let cluster = ports.map(|port| format!("m{port}={}", url(port + 1))).join(",");
+        let members =
+            ports.map(|port| Server::at(port, &["--name", &format!("m{port}"), "--initial-cluster", &cluster]));
+        // Each waits for another one.
+        members.iter().for_each(Server::spawn);
+        assert!(members.iter().all(Server::comes_up), "{}", members.each_ref().map(Server::log).join("\n"));
+        Some(members)
+    }
+
+    fn at(port: u16, options: &[&str]) -> Self {
+        let root = std::env::temp_dir().join(unique("pyflake-etcd-server"));
+        fs::create_dir(&root).unwrap();
+        let options = options.iter().map(|&option| option.to_owned()).collect();
+        Server { root, port, options, child: Mutex::new(None) }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -84,14 +99,14 @@ impl Server {
 
     /// Starts it, and waits until it answers.
     pub(crate) fn up(&self) {
+        self.spawn();
         assert!(self.comes_up(), "{}", self.log());
     }
 
-    /// Starts it, and waits until it answers, or has ended.
-    fn comes_up(&self) -> bool {
+    fn spawn(&self) {
         let (url, peer) = (self.url(), url(self.port + 1));
         let log = File::options().create(true).append(true).open(self.root.join("log")).unwrap();
-        let mut child = Command::new(std::env::var("PYFLAKE_ETCD_BIN").expect("ci/etcd.sh sets it"))
+        let child = Command::new(std::env::var("PYFLAKE_ETCD_BIN").expect("ci/etcd.sh sets it"))
             .args(["--name", "test", "--logger", "zap", "--log-level", "warn"])
             .args(["--heartbeat-interval", "30", "--election-timeout", "300"])
             .args(["--listen-client-urls", &url, "--advertise-client-urls", &url])
@@ -104,16 +119,19 @@ impl Server {
             .stderr(log)
             .spawn()
             .unwrap();
+        *self.child.lock().unwrap() = Some(child);
+    }
+
+    /// Waits until it answers, or has ended; whether it answers.
+    fn comes_up(&self) -> bool {
         let start = Instant::now();
-        // Nobody else answers there: it is this one that listens, or none.
-        while ask(&url, "kv/txn", &json!({})).is_err() {
+        while ask(&self.url(), "kv/txn", &json!({})).is_err() {
             assert!(start.elapsed() < Duration::from_secs(30), "{}", self.log());
-            if child.try_wait().unwrap().is_some() {
+            if self.child.lock().unwrap().as_mut().is_none_or(|child| child.try_wait().unwrap().is_some()) {
                 return false;
             }
             thread::sleep(Duration::from_millis(5));
         }
-        *self.child.lock().unwrap() = Some(child);
         true
     }
 

@@ -3,10 +3,10 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use pyflake::lease::{EtcdStore, LeaseError, LeaseStore};
+use pyflake::lease::{EtcdStore, LeaseError, LeaseState, LeaseStore, LeasedGenerator};
 
 use crate::fleet::proxy::{Network, Proxy};
-use crate::fleet::{EPOCH, now, request, unique};
+use crate::fleet::{EPOCH, eventually, now, own_epoch, request, unique};
 use crate::server::{Server, free_ports, open_within, port_of, put, shared, url};
 
 #[test]
@@ -90,6 +90,37 @@ fn it_talks_tls_with_the_agent_of_the_application() {
     store.release(&grant, grant.floor).unwrap();
     drop(server);
     std::fs::remove_dir_all(dir).unwrap();
+}
+
+/// Each member crashes in its turn, the leader among them. What it had acknowledged is with the others.
+#[test]
+fn the_crash_of_a_member_loses_nothing() {
+    let Some(members) = Server::cluster() else { return };
+    let urls = members.each_ref().map(Server::url).join(",");
+    let epoch = own_epoch();
+    let store = open_within(&urls, "default", epoch, Duration::from_millis(900)).unwrap();
+    let generator = LeasedGenerator::builder(store).window(Duration::from_secs(6)).build().unwrap();
+    let mut last = generator.next_id().unwrap();
+    for member in &members {
+        let LeaseState::Held { node, until } = generator.state() else { panic!("{:?}", generator.state()) };
+        member.crash();
+        let crashed = now();
+        // While a leader is elected they answer that they do not know.
+        let mut others = Vec::new();
+        eventually("the others answer", || {
+            let answer = EtcdStore::open(&urls, epoch).and_then(|store| store.nodes());
+            answer.map(|nodes| others = nodes).is_ok()
+        });
+        assert!(others.iter().any(|other| other.node == node && other.until >= until), "{others:?}, not {until}");
+        let took = eventually("it is renewed by the others", || {
+            let id = generator.next_id().unwrap();
+            assert!(id > last && id.node() == node);
+            last = id;
+            matches!(generator.state(), LeaseState::Held { until, .. } if until > crashed + 6000)
+        });
+        println!("renewed without a member after {took:?}");
+        member.up();
+    }
 }
 
 /// Whatever a call asks, and however often: it ends in time.

@@ -44,7 +44,7 @@ pub(crate) fn request(window: u64) -> Request {
 }
 
 /// Waits for something that happens elsewhere; how long it took.
-pub(crate) fn eventually(what: &str, condition: impl Fn() -> bool) -> Duration {
+pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) -> Duration {
     let start = Instant::now();
     while !condition() {
         assert!(start.elapsed() < Duration::from_secs(30), "never: {what}");
