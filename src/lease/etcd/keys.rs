@@ -41,13 +41,13 @@ impl Keys {
         self.of("live", node.index())
     }
 
-    /// Looks at some nodes: what [`nodes`] and [`lives`] read.
+    /// Looks at some nodes: their keys, and which of their holders live.
     pub(super) fn look(&self, span: &Range<u16>) -> [Value; 2] {
         let range = |kind, keys_only| get_range(&self.of(kind, span.start), &self.of(kind, span.end), keys_only);
         [range("node", false), range("live", true)]
     }
 
-    /// Looks at one node.
+    /// The same of one node, with the whole of its key for the holder.
     pub(super) fn look_at(&self, node: Node) -> [Value; 2] {
         [get(&self.node(node)), get(&self.live(node))]
     }
