@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::fleet::{EPOCH, now, request, unique};
 use crate::gateway::{Change, gateway};
-use crate::server::{ask, leave_free, open, put, shared};
+use crate::server::{get, leave_free, open, put, shared};
 
 /// What comes between the steps of a store, and what the store leaves out.
 #[derive(Default)]
@@ -100,6 +100,11 @@ impl Race {
 
     fn compare_nothing(&self) {
         self.interference.compares_nothing.store(true, Ordering::SeqCst);
+    }
+
+    /// The realm's key.
+    fn key(&self) -> String {
+        format!("pyflake/{}/realm", self.realm)
     }
 
     /// Where the next holder starts.
@@ -197,12 +202,9 @@ fn a_successor_starts_where_the_window_ended() {
 fn a_change_compares_the_realm() {
     for naive in [false, true] {
         let Some(race) = Race::new() else { return };
-        let key = format!("pyflake/{}/realm", race.realm);
-        let (url, rest) = (race.url.clone(), now() + 100_000);
+        let (url, key, rest) = (race.url.clone(), race.key(), now() + 100_000);
         *race.interference.first.lock().unwrap() = Some(Box::new(move || {
-            let found = ask(&url, "kv/range", &json!({ "key": STANDARD.encode(&key) })).unwrap();
-            let value = STANDARD.decode(found["kvs"][0]["value"].as_str().unwrap()).unwrap();
-            let mut value: Value = serde_json::from_slice(&value).unwrap();
+            let mut value = get(&url, &key);
             value["generation"] = json!(value["generation"].as_u64().unwrap() + 1);
             value["rest"] = json!(rest);
             put(&url, &key, &value.to_string());
@@ -216,6 +218,26 @@ fn a_change_compares_the_realm() {
         } else {
             assert_eq!(grant.floor, rest);
         }
+    }
+}
+
+/// What was lost with a cluster is not longer than the longest window, which is noted before there is one.
+#[test]
+fn a_longer_window_is_noted_first() {
+    for naive in [false, true] {
+        let Some(race) = Race::new() else { return };
+        if naive {
+            race.interference.shown.lock().unwrap().push(("longest_window", json!(600_000)));
+        }
+        let grant = race.store.acquire(&request(600_000)).unwrap();
+        let mut realm = get(&race.url, &race.key());
+        realm["cluster"] = json!("another");
+        put(&race.url, &race.key(), &realm.to_string());
+        let lost = race.direct.renew(&grant, grant.until).unwrap_err();
+        assert!(matches!(lost, LeaseError::Lost { .. }), "{lost}");
+        let rest = get(&race.url, &race.key())["rest"].as_u64().unwrap();
+        // Where a node starts whose window is forgotten.
+        assert_eq!(rest < grant.until, naive, "{rest}, and {} was given out", grant.until);
     }
 }
 

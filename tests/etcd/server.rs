@@ -241,11 +241,16 @@ pub(crate) fn free_ports() -> u16 {
 }
 
 /// What an operator does by hand.
-pub(crate) fn ask(url: &str, what: &str, body: &Value) -> Result<Value, ureq::Error> {
+fn ask(url: &str, what: &str, body: &Value) -> Result<Value, ureq::Error> {
     let agent: ureq::Agent =
         ureq::Agent::config_builder().proxy(None).timeout_global(Some(Duration::from_secs(5))).build().into();
     let mut answer = agent.post(format!("{url}/v3/{what}")).send(body.to_string())?;
     Ok(serde_json::from_str(&answer.body_mut().read_to_string()?).unwrap())
+}
+
+pub(crate) fn get(url: &str, key: &str) -> Value {
+    let found = ask(url, "kv/range", &json!({ "key": STANDARD.encode(key) })).unwrap();
+    serde_json::from_slice(&STANDARD.decode(found["kvs"][0]["value"].as_str().unwrap()).unwrap()).unwrap()
 }
 
 pub(crate) fn put(url: &str, key: &str, value: &str) {
@@ -255,9 +260,7 @@ pub(crate) fn put(url: &str, key: &str, value: &str) {
 /// Makes a node another owner's.
 pub(crate) fn steal(url: &str, realm: &str, node: Node) {
     let key = format!("pyflake/{realm}/node/{:04}", node.index());
-    let found = ask(url, "kv/range", &json!({ "key": STANDARD.encode(&key) })).unwrap();
-    let value = STANDARD.decode(found["kvs"][0]["value"].as_str().unwrap()).unwrap();
-    let mut value: Value = serde_json::from_slice(&value).unwrap();
+    let mut value = get(url, &key);
     value["token"] = json!(value["token"].as_u64().unwrap() + 1);
     value["nonce"] = json!(1);
     value["label"] = json!("thief");

@@ -47,7 +47,7 @@ impl Keys {
         [range("node", false), range("live", true)]
     }
 
-    /// The same of one node, with the whole of its key for the holder.
+    /// The same of one node, with the etcd lease of its holder.
     pub(super) fn look_at(&self, node: Node) -> [Value; 2] {
         [get(&self.node(node)), get(&self.live(node))]
     }

@@ -58,7 +58,7 @@ const ATTEMPTS: u32 = 8;
 /// How many nodes are tried before it is looked again which are free.
 const TRIES: usize = 16;
 
-/// How many nodes an acquire looks at first: all are forty times as much to read, and are rarely needed.
+/// How many nodes an acquire looks at first: all are 32 times as much to read, and rarely needed.
 const FEW: u16 = 32;
 
 impl Store {
