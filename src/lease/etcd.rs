@@ -50,8 +50,8 @@ use crate::node::Node;
 ///
 /// - **It keeps what it acknowledges.** A change is answered once a majority of the members has it in a log that is
 ///   flushed, and a new leader has all of those: a failover loses nothing, and no node rests after one. This stands on a
-///   majority that does not lose its disks, and on no member with `--unsafe-no-fsync`, which cannot be asked for. Reads are
-///   linearizable: a member that was cut off does not answer.
+///   majority that does not lose its disks, and on no member with `--unsafe-no-fsync`, which a client cannot
+///   find out. Reads are linearizable: a member that was cut off does not answer.
 /// - **A restored snapshot is noticed, if it can be.** It lacks the last windows. The realm knows the ID of its cluster, which
 ///   `etcdctl snapshot restore` changes if it is told another `--initial-cluster-token` (or other names and addresses),
 ///   and every store knows the largest revision that it has seen. On another cluster, or at a smaller revision, all leases
@@ -156,6 +156,20 @@ impl EtcdStoreBuilder {
     }
 
     /// Asks with this agent of `ureq` 3, which has what TLS needs. Its timeouts are set for each request.
+    ///
+    /// ```no_run
+    /// use pyflake::Epoch;
+    /// use pyflake::lease::EtcdStore;
+    /// use ureq::Agent;
+    /// use ureq::tls::{Certificate, RootCerts, TlsConfig};
+    ///
+    /// // With ureq's feature `rustls`.
+    /// let root = Certificate::from_pem(&std::fs::read("/etc/etcd/ca.crt")?)?;
+    /// let tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&[root])).build();
+    /// let agent = Agent::config_builder().proxy(None).tls_config(tls).build().into();
+    /// let store = EtcdStore::builder("https://etcd-0.internal:2379").agent(agent).open(Epoch::TWITTER)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn agent(mut self, agent: Agent) -> Self {
         self.agent = Some(agent);
         self
