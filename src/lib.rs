@@ -19,6 +19,9 @@ mod client;
 mod clock;
 mod epoch;
 mod error;
+#[cfg(all(feature = "tracing", any(doc, doctest)))]
+#[doc = include_str!("events.md")]
+pub mod events {}
 mod foreign;
 mod fork;
 mod generator;
@@ -57,6 +60,7 @@ mod text;
 mod timeline;
 #[cfg(feature = "tokio")]
 mod tokio;
+mod trace;
 mod wait;
 
 pub use block::Block;

@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::generator::Generator;
 use crate::lease::LeasedGenerator;
 use crate::snowflake::Snowflake;
+use crate::trace;
 
 /// The longest single sleep: the clock may be set forward meanwhile.
 const NAP: Duration = Duration::from_millis(10);
@@ -40,11 +41,16 @@ impl<C: Clock> Generator<C> {
     /// As [`next_id`](Self::next_id). [`Error::WaitTooLong`] also if other callers were faster for `max_wait`.
     pub async fn next_id_async(&self) -> Result<Snowflake, Error> {
         let max_wait = self.max_wait();
-        let mut begun = None;
+        let mut begun: Option<(Instant, Duration, Duration)> = None;
         loop {
             let rest = match self.try_next_id() {
                 Err(Error::Exhausted { retry_after }) => retry_after,
-                done => return done,
+                done => {
+                    if let (true, Some((start, ..))) = (trace::ON, begun) {
+                        trace::waited(self.node(), start.elapsed());
+                    }
+                    return done;
+                }
             };
             if rest > max_wait {
                 return Err(Error::WaitTooLong { wait: rest, max_wait });
