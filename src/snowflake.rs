@@ -23,6 +23,46 @@ use crate::node::Node;
 /// assert_eq!(id.to_string(), "473032512445898752");
 /// # Ok::<(), pyflake::Error>(())
 /// ```
+///
+/// # In a database
+///
+/// The features `sqlx` and `postgres-types` make an ID a value of a `BIGINT` column. Elsewhere `i64::try_from` and
+/// `Snowflake::try_from` do, which refuse what would sort wrongly: an ID past `i64::MAX`, and a negative number. With
+/// diesel:
+///
+/// ```
+/// use diesel::prelude::*;
+/// use pyflake::{Epoch, Generator, Node, Snowflake};
+///
+/// diesel::table! {
+///     orders (id) {
+///         id -> BigInt,
+///     }
+/// }
+///
+/// #[derive(Insertable)]
+/// #[diesel(table_name = orders)]
+/// struct NewOrder {
+///     id: i64,
+/// }
+///
+/// #[derive(Queryable)]
+/// struct Order {
+///     #[diesel(deserialize_as = i64)]
+///     id: Snowflake,
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut connection = SqliteConnection::establish(":memory:")?;
+/// # diesel::sql_query("CREATE TABLE orders (id BIGINT PRIMARY KEY NOT NULL)").execute(&mut connection)?;
+/// let generator = Generator::new(Epoch::TWITTER, Node::new(11, 3)?)?;
+/// let id = generator.next_id()?;
+/// diesel::insert_into(orders::table).values(NewOrder { id: id.try_into()? }).execute(&mut connection)?;
+/// let order: Order = orders::table.first(&mut connection)?;
+/// assert_eq!(order.id, id);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(transparent)]
 pub struct Snowflake(u64);

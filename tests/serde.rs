@@ -6,7 +6,7 @@ mod common;
 
 use std::fmt::Debug;
 
-use common::{EPOCH, node, number};
+use common::{EPOCH, manual, ms, node, number};
 use proptest::prelude::*;
 use pyflake::{Epoch, Generator, Info, Node, PyflakeClient, Record, Snowflake};
 use serde::de::DeserializeOwned;
@@ -218,6 +218,12 @@ fn info_and_stats_have_their_fields() {
     assert_eq!(json["waited"], json!({"secs": 0, "nanos": 0}));
     assert_eq!(json["clock"]["syncs"], stats.clock.syncs);
     assert_eq!(json["window"], Value::Null);
+    assert_eq!(json["lead"], json!({"secs": 0, "nanos": 0}));
+
+    let ahead = manual().1.max_lead(ms(2)).allow_repeats_after_restart().build().unwrap();
+    ahead.reserve(3 * 4096).unwrap();
+    let json = serde_json::to_value(ahead.stats()).unwrap();
+    assert_eq!(json["lead"], json!({"secs": 0, "nanos": 2_000_000}));
 }
 
 proptest! {
