@@ -45,7 +45,6 @@ mod postgres_types;
 mod range;
 mod registry;
 #[cfg(feature = "serde")]
-#[cfg_attr(docsrs, doc(cfg(feature = "serde")))]
 pub mod serde;
 #[cfg(feature = "std")]
 mod sharded;

@@ -28,7 +28,6 @@ use crate::snowflake::Snowflake;
 /// # Ok(())
 /// # }
 /// ```
-#[cfg_attr(docsrs, doc(cfg(feature = "postgres-types")))]
 impl ToSql for Snowflake {
     /// Refuses an ID past `i64::MAX` with [`Error::BeyondI64`](crate::Error::BeyondI64), which the query then answers.
     fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
@@ -42,7 +41,6 @@ impl ToSql for Snowflake {
     to_sql_checked!();
 }
 
-#[cfg_attr(docsrs, doc(cfg(feature = "postgres-types")))]
 impl<'a> FromSql<'a> for Snowflake {
     /// Refuses a negative number with [`Error::NegativeId`](crate::Error::NegativeId).
     fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {

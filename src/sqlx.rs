@@ -27,7 +27,6 @@ use crate::snowflake::Snowflake;
 /// # Ok(())
 /// # }
 /// ```
-#[cfg_attr(docsrs, doc(cfg(feature = "sqlx")))]
 impl<DB: Database> Type<DB> for Snowflake
 where
     i64: Type<DB>,
@@ -41,7 +40,6 @@ where
     }
 }
 
-#[cfg_attr(docsrs, doc(cfg(feature = "sqlx")))]
 impl<'q, DB: Database> Encode<'q, DB> for Snowflake
 where
     i64: Encode<'q, DB>,
@@ -56,7 +54,6 @@ where
     }
 }
 
-#[cfg_attr(docsrs, doc(cfg(feature = "sqlx")))]
 impl<'r, DB: Database> Decode<'r, DB> for Snowflake
 where
     i64: Decode<'r, DB>,
