@@ -135,7 +135,7 @@ fn a_wait_is_told_once_however_often_the_clock_is_looked_at() {
     collect();
     let generator = Generator::new(EPOCH, node(1, 2)).unwrap();
     let start = Instant::now();
-    generator.reserve(3 * 4096).unwrap();
+    generator.reserve(100 * 4096).unwrap();
     let elapsed = start.elapsed();
     let told = told(1, 2);
     assert_eq!(lines(&told), [(Level::TRACE, "waited for a millisecond")]);
@@ -277,11 +277,11 @@ fn a_subscriber_may_issue_ids() {
             }
         })
     });
-    GENERATOR.reserve(2 * 4096).unwrap();
+    GENERATOR.reserve(50 * 4096).unwrap();
     assert_eq!(*ISSUED.lock().unwrap(), 3 * 4096);
     assert_eq!(lines(&told(WITHIN_PID, 1)), [(Level::TRACE, "waited for a millisecond")]);
     // What happens after that is told as ever.
-    GENERATOR.reserve(2 * 4096).unwrap();
+    GENERATOR.reserve(50 * 4096).unwrap();
     assert_eq!(told(WITHIN_PID, 1).len(), 2);
     assert_eq!(*ISSUED.lock().unwrap(), 2 * 3 * 4096);
 
