@@ -12,6 +12,10 @@
 //! A claim of one slot in the tick that is begun, nearly every claim, is an addition: it cannot lose a race, so no
 //! thread waits for another, and the slot it claims is known from what it read. All others are compare-and-swaps.
 //!
+//! Whether an addition may be tried is said by another word, `gate`, which changes a few times in a tick and not with
+//! every claim: so a claim fetches the line of `state` once, to add to it, and not before that to look at it as well.
+//! The gate only advises. What the addition finds decides.
+//!
 //! # Why the orderings are as they are
 //!
 //! `state` is `Relaxed` throughout. A claim publishes nothing but itself: no other memory is read or written on the
@@ -37,23 +41,54 @@ const ATTEMPTS: u32 = 8;
 /// The claimed slots of one node.
 #[derive(Debug)]
 pub(crate) struct Timeline {
-    /// All words on one line of their own: a claim reads `limit` and moves `state`, and the line is fetched once.
-    words: CachePadded<Words>,
+    claims: CachePadded<Claims>,
+    bounds: CachePadded<Bounds>,
     /// 1 while a lease of this process governs the window. Two would take each other's for their own.
     governed: AtomicU32,
-    /// 1 while `words.number` is lent.
+    /// 1 while `claims.number` is lent.
     lent: AtomicU32,
 }
 
+/// What each claim writes, on a line that the threads take from each other.
 #[derive(Debug)]
-struct Words {
+struct Claims {
     /// A [`State`], moved forward by read-modify-writes and never written otherwise.
     state: AtomicU64,
-    /// One past the last tick that may be claimed; 0 while closed.
-    limit: AtomicU64,
     /// What a client numbers its IDs by, lent to one at a time. Nothing here depends on it; it is here because a client
     /// adds to it right after a claim, when this line is the core's own. On another line two threads took twice as long.
     number: AtomicU64,
+}
+
+/// What each claim reads, and few write: a line that all threads have at once.
+#[derive(Debug)]
+struct Bounds {
+    /// A [`Gate`], which only rises.
+    gate: AtomicU64,
+    /// One past the last tick that may be claimed; 0 while closed.
+    limit: AtomicU64,
+}
+
+/// What the word `gate` says: in which tick a slot may be claimed by addition.
+///
+/// It is opened by who finds a tick begun at a claim by compare-and-swap, so not for the first ID of a tick, which is
+/// often the only one. It is shut by who moves the state ahead of it, and by whoever adds in vain: before its next call
+/// at the latest, each thread knows.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Gate(u64);
+
+impl Gate {
+    /// Shut, and not opened yet.
+    const START: Gate = Gate(0);
+
+    /// Open for additions in a tick. Of a tick past 42 bits, which no limit lets through, anything.
+    const fn open(tick: u64) -> Self {
+        Gate(tick << 1 | 1)
+    }
+
+    /// Shut for good in a tick and all before it.
+    const fn shut(tick: u64) -> Self {
+        Gate((tick << 1) + 2)
+    }
 }
 
 /// What the word `state` says.
@@ -68,9 +103,9 @@ struct Words {
 /// reads earlier (it stepped back, or another core's lags) may go on; in one that is not, it may not. The flag makes the
 /// word differ from any tick's, so the fast path needs no test of its own to leave these cases to the slow one.
 ///
-/// The number of claimed slots has 9 bits more than a tick has slots. An addition that comes late, because its thread was
-/// held up after it had found room, counts on there and claims nothing. There is one for each thread at most, so that two
-/// million, which would carry into the tick, are out of reach.
+/// The number of claimed slots has 9 bits more than a tick has slots. An addition that comes late counts on there and
+/// claims nothing. There is one for each thread at most, as it shuts the gate, so that two million, which would carry into
+/// the tick, are out of reach.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct State(u64);
 
@@ -200,9 +235,14 @@ impl Timeline {
     }
 
     fn with_limit(limit: u64) -> Self {
-        let (state, number) = (AtomicU64::new(State::START.0), AtomicU64::new(0));
-        let words = CachePadded::new(Words { state, limit: AtomicU64::new(limit), number });
-        Timeline { words, governed: AtomicU32::new(0), lent: AtomicU32::new(0) }
+        let claims = Claims { state: AtomicU64::new(State::START.0), number: AtomicU64::new(0) };
+        let bounds = Bounds { gate: AtomicU64::new(Gate::START.0), limit: AtomicU64::new(limit) };
+        Timeline {
+            claims: CachePadded::new(claims),
+            bounds: CachePadded::new(bounds),
+            governed: AtomicU32::new(0),
+            lent: AtomicU32::new(0),
+        }
     }
 
     /// Claims a slot in the clock's tick where that is begun and has room, which is the case that repeats; what is left
@@ -211,20 +251,19 @@ impl Timeline {
     /// With `look`, the claim of each 256th slot misses too: there a clock that may be late is looked at.
     #[inline]
     pub(crate) fn claim(&self, look: bool, tick: impl FnOnce() -> u64) -> Result<u64, Missed> {
-        // The state first, the clock second: in the other order a claim by another thread in between would look like
-        // a clock that stepped back.
-        // Relaxed: a guess, to leave a tick without room as it is; the addition below decides.
-        let state = self.words.state.load(Ordering::Relaxed);
+        // The gate first, the clock second: in the other order a tick that another thread begins in between would look
+        // like a clock that stepped back.
+        // Acquire: with the Release in `raise_gate`, the addition finds the tick begun.
+        let gate = Gate(self.bounds.gate.load(Ordering::Acquire));
         let tick = tick();
         // Acquire: a new window's limit comes with its floor (see the top of this file).
-        let limit = self.words.limit.load(Ordering::Acquire);
+        let limit = self.bounds.limit.load(Ordering::Acquire);
         // No value that is loaded goes into the addition, so it need not wait for one: the branch is predicted.
-        let has_room = state.wrapping_sub(State::begin(tick)) < IDS_PER_TICK && tick < limit;
-        if !has_room {
+        if gate != Gate::open(tick) || tick >= limit {
             return Err(Missed { tick, found: State::START });
         }
         // Relaxed: the word itself is all that is agreed on.
-        let found = self.words.state.fetch_add(1, Ordering::Relaxed);
+        let found = self.claims.state.fetch_add(1, Ordering::Relaxed);
         let sequence = found.wrapping_sub(State::begin(tick));
         // What was found decides on the look, as every slot is found by one caller, and may be guessed by none.
         if sequence < IDS_PER_TICK && !(look && found.is_multiple_of(LOOK)) {
@@ -244,13 +283,17 @@ impl Timeline {
         lost_races: &Counter,
     ) -> Option<u64> {
         let found = missed.found;
-        // A slot is claimed all the same: where the clock was to be looked at, or of a later tick that has come between the
-        // guess and the addition. It is as good as any once the tick has begun; otherwise it is lost, as the caller has not
-        // agreed to wait.
+        if found != State::START && found.0.wrapping_sub(State::begin(missed.tick)) >= IDS_PER_TICK {
+            // Before this thread's next claim, which would add in vain once more.
+            self.raise_gate(Gate::shut(missed.tick));
+        }
+        // A slot is claimed all the same: where the clock was to be looked at, or of a later tick that has come before the
+        // addition. It is as good as any once the tick has begun; otherwise it is lost, as the caller has not agreed to
+        // wait.
         // Acquire: as in `claim`.
         let claimed = !found.is_ahead()
             && found.claimed() < IDS_PER_TICK
-            && found.tick() < self.words.limit.load(Ordering::Acquire);
+            && found.tick() < self.bounds.limit.load(Ordering::Acquire);
         if claimed { Some(found.free()) } else { self.claim_run(1, true_tick, spread, lost_races) }
     }
 
@@ -276,12 +319,12 @@ impl Timeline {
         lost_races: &Counter,
     ) -> Option<(u64, u64)> {
         // Acquire: as in `claim`.
-        if tick >= self.words.limit.load(Ordering::Acquire) {
+        if tick >= self.bounds.limit.load(Ordering::Acquire) {
             return None;
         }
         let end = first_slot(tick + 1);
         // Relaxed, here and at the swap: as in `claim`.
-        let mut state = self.words.state.load(Ordering::Relaxed);
+        let mut state = self.claims.state.load(Ordering::Relaxed);
         let backoff = Backoff::new();
         for _ in 0..ATTEMPTS {
             let first = State(state).first(most, tick, spread);
@@ -290,8 +333,13 @@ impl Timeline {
                 return None;
             }
             let next = State::after(first + n, false).0;
-            match self.words.state.compare_exchange_weak(state, next, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return Some((first, n)),
+            match self.claims.state.compare_exchange_weak(state, next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => {
+                    if State(state).tick() == tick {
+                        self.raise_gate(Gate::open(tick));
+                    }
+                    return Some((first, n));
+                }
                 // The tick is not read again: if it is out of date, the run does not fit it and `None` follows.
                 Err(seen) => state = seen,
             }
@@ -316,15 +364,19 @@ impl Timeline {
         let backoff = Backoff::new();
         loop {
             // Relaxed and Acquire as in `claim`, and the state before the clock.
-            let state = self.words.state.load(Ordering::Relaxed);
-            let limit = self.words.limit.load(Ordering::Acquire);
+            let state = self.claims.state.load(Ordering::Relaxed);
+            let limit = self.bounds.limit.load(Ordering::Acquire);
             let now = now()?;
             let (next, run) = match State(state).claim(n, now, spread, limit) {
                 Ok(claim) => claim,
                 Err(refusal) => return Ok(Err(refusal)),
             };
             // Relaxed: as in `claim`.
-            if self.words.state.compare_exchange_weak(state, next.0, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            if self.claims.state.compare_exchange_weak(state, next.0, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+                if next.is_ahead() {
+                    // Nothing may be added to the tick it is in until that begins.
+                    self.raise_gate(Gate::shut(next.tick().saturating_sub(1)));
+                }
                 return Ok(Ok(run));
             }
             lost_races.add(1);
@@ -333,10 +385,19 @@ impl Timeline {
         }
     }
 
+    /// Moves the gate, which never goes back: who comes late with an earlier tick changes nothing.
+    fn raise_gate(&self, gate: Gate) {
+        // Relaxed: a look, as it mostly is where it should be.
+        if self.bounds.gate.load(Ordering::Relaxed) < gate.0 {
+            // Release: whoever finds it open finds the tick begun (see `claim`).
+            self.bounds.gate.fetch_max(gate.0, Ordering::Release);
+        }
+    }
+
     /// The number that may be borrowed.
     #[inline]
     pub(crate) fn number(&self) -> &AtomicU64 {
-        &self.words.number
+        &self.claims.number
     }
 
     /// Borrows the number, which is 0 then; whether nobody else has it.
@@ -347,7 +408,7 @@ impl Timeline {
 
     /// Gives the number back; nobody adds to it any more.
     pub(crate) fn return_number(&self) {
-        self.words.number.store(0, Ordering::Relaxed);
+        self.claims.number.store(0, Ordering::Relaxed);
         // Release: after the zero.
         self.lent.store(0, Ordering::Release);
     }
@@ -370,13 +431,13 @@ impl Timeline {
     pub(crate) fn open(&self, floor: u64, limit: u64) {
         self.raise(floor);
         // Release: whoever goes by this limit finds the state raised.
-        self.words.limit.store(limit, Ordering::Release);
+        self.bounds.limit.store(limit, Ordering::Release);
     }
 
     /// Lets nothing below the tick `floor` be claimed from now on.
     pub(crate) fn raise(&self, floor: u64) {
         // Relaxed: the one word again. A state beyond the floor stays as it is.
-        let _ = self.words.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |state| {
+        let _ = self.claims.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |state| {
             // As if all below were claimed, by somebody who waits.
             (State(state).free() < first_slot(floor)).then(|| State::after(first_slot(floor), true).0)
         });
@@ -387,7 +448,7 @@ impl Timeline {
     pub(crate) fn extend(&self, limit: u64) {
         // AcqRel, with the swap in `close`: of the two, the later one has seen the earlier.
         let _ = self
-            .words
+            .bounds
             .limit
             .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |old| (old != 0 && old < limit).then_some(limit));
     }
@@ -396,18 +457,60 @@ impl Timeline {
     pub(crate) fn close(&self) {
         // AcqRel: as in `extend`. A claim in another thread that still goes by the old limit makes an ID inside the old
         // window. The child of a fork has no other thread, and the parent's timeline is another word.
-        self.words.limit.swap(0, Ordering::AcqRel);
+        self.bounds.limit.swap(0, Ordering::AcqRel);
     }
 
     /// One past the last tick that may be claimed; 0 while closed.
     pub(crate) fn limit(&self) -> u64 {
         // Relaxed: nothing is concluded from it but what people are told.
-        self.words.limit.load(Ordering::Relaxed)
+        self.bounds.limit.load(Ordering::Relaxed)
     }
 
     /// The first slot that is not claimed. Who has closed the timeline and has it to itself knows that it stays so;
     /// otherwise another caller may be in the middle of a claim, by the limit it read before.
     pub(crate) fn free(&self) -> u64 {
-        State(self.words.state.load(Ordering::Relaxed)).free()
+        State(self.claims.state.load(Ordering::Relaxed)).free()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::thread;
+
+    use super::*;
+
+    /// Two million additions in vain would carry into the tick.
+    #[test]
+    fn a_thread_adds_in_vain_once() {
+        const THREADS: usize = 4;
+        let line = Timeline::open_ended();
+        let spread = Spread::default();
+        let lost_races = Counter::default();
+        let mut in_vain = 0;
+        for tick in 1..500 {
+            assert_eq!(line.claim_run(IDS_PER_TICK - 2, tick, spread, &lost_races), Some(first_slot(tick)));
+            assert!(line.claim_run(1, tick, spread, &lost_races).is_some());
+            let start = Barrier::new(THREADS);
+            let call = || {
+                line.claim(false, || tick)
+                    .or_else(|missed| line.claim_missed(missed, tick, spread, &lost_races).ok_or(()))
+                    .is_ok()
+            };
+            let claims = || {
+                start.wait();
+                (0..10).filter(|_| call()).count()
+            };
+            let claimed: usize = thread::scope(|scope| {
+                let threads = [(); THREADS].map(|()| scope.spawn(claims));
+                threads.into_iter().map(|thread| thread.join().expect("it ran")).sum()
+            });
+            assert_eq!(claimed, 1, "one was left");
+            let state = State(line.claims.state.load(Ordering::Relaxed));
+            assert_eq!(state.tick(), tick);
+            assert!(state.claimed() <= IDS_PER_TICK + THREADS as u64, "{} in vain", state.claimed() - IDS_PER_TICK);
+            in_vain += state.claimed() - IDS_PER_TICK;
+        }
+        assert!(in_vain > 0, "no thread came late");
     }
 }

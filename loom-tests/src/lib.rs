@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use loom::thread::{JoinHandle, spawn};
+use pyflake::layout::IDS_PER_TICK;
 use pyflake::{Clock, Epoch, Generator, Node, Snowflake};
 
 /// The epoch of the models: a tick is the clock's own number.
@@ -70,6 +71,17 @@ pub fn generator<C: Clock>(clock: C) -> Arc<Generator<C>> {
     let node = Node::new(1, 2).expect("in range");
     let builder = Generator::builder(EPOCH, node).clock(clock).max_wait(Duration::from_secs(3600));
     Arc::new(builder.build().expect("a clock past the epoch"))
+}
+
+/// Issues all IDs of the clock's millisecond but `left`, the last one by itself: the next claim is an addition.
+///
+/// # Panics
+///
+/// If there are not so many left.
+pub fn leave<C: Clock>(generator: &Generator<C>, left: u64) {
+    let block = usize::try_from(IDS_PER_TICK - left - 1).expect("a number of IDs");
+    assert_eq!(generator.reserve(block).map(|block| block.len()), Ok(block));
+    assert!(generator.next_id().is_ok());
 }
 
 /// Runs a closure on what is shared in a thread of its own.

@@ -1,10 +1,12 @@
 //! Threads that claim from one timeline while the time stands still.
 #![cfg(pyflake_loom)]
 
+use std::sync::Arc;
+
 use loom::sync::atomic::{AtomicU64, Ordering};
-use loom_tests::{EPOCH, TICK, assert_unique, bounded, every, fork, generator, ids, join};
-use pyflake::layout::{IDS_PER_TICK, MAX_TICK};
-use pyflake::{Error, ManualClock, Snowflake};
+use loom_tests::{EPOCH, TICK, assert_unique, bounded, every, fork, generator, ids, join, leave};
+use pyflake::layout::MAX_TICK;
+use pyflake::{Error, Generator, ManualClock, Snowflake};
 
 #[test]
 fn two_threads_claim_two_each() {
@@ -25,6 +27,18 @@ fn two_threads_claim_three_each() {
         let mine = ids::<3, _>(&generator);
         assert_unique(&[&mine, &join(other)]);
         assert_eq!(generator.next_id().map(Snowflake::sequence), Ok(6), "no slot was skipped");
+    });
+}
+
+/// The millisecond has been begun and is open for additions.
+#[test]
+fn two_threads_add_three_each() {
+    every(|| {
+        let generator = begun();
+        let other = fork(&generator, ids::<3, _>);
+        let mine = ids::<3, _>(&generator);
+        assert_unique(&[&mine, &join(other)]);
+        assert_eq!(generator.next_id().map(Snowflake::sequence), Ok(8), "no slot was skipped");
     });
 }
 
@@ -50,13 +64,23 @@ fn three_threads_claim_two_each() {
     });
 }
 
+#[test]
+fn three_threads_add_two_each() {
+    bounded(3, || {
+        let generator = begun();
+        let others = [(); 2].map(|()| fork(&generator, ids::<2, _>));
+        let mine = ids::<2, _>(&generator);
+        let [second, third] = others.map(join);
+        assert_unique(&[&mine, &second, &third]);
+    });
+}
+
 /// Two slots are left for four claims.
 #[test]
 fn the_last_ids_of_a_millisecond_are_issued_once() {
     every(|| {
         let generator = generator(ManualClock::new(TICK));
-        let used = usize::try_from(IDS_PER_TICK).unwrap() - 2;
-        assert_eq!(generator.reserve(used).map(|block| block.len()), Ok(used));
+        leave(&generator, 2);
         let other = fork(&generator, |generator| [generator.try_next_id(), generator.try_next_id()]);
         let mine = [generator.try_next_id(), generator.try_next_id()];
         let others = join(other);
@@ -76,8 +100,7 @@ fn the_last_ids_of_a_millisecond_are_issued_once() {
 fn the_last_ids_of_all_are_issued_once() {
     every(|| {
         let generator = generator(ManualClock::new(MAX_TICK));
-        let used = usize::try_from(IDS_PER_TICK).unwrap() - 2;
-        assert_eq!(generator.reserve(used).map(|block| block.len()), Ok(used));
+        leave(&generator, 2);
         let other = fork(&generator, |generator| [generator.next_id(), generator.next_id()]);
         let mine = [generator.next_id(), generator.next_id()];
         let others = join(other);
@@ -93,7 +116,7 @@ fn the_last_ids_of_all_are_issued_once() {
 #[test]
 fn blocks_and_single_ids_do_not_overlap() {
     every(|| {
-        let generator = generator(ManualClock::new(TICK));
+        let generator = begun();
         let blocks = fork(&generator, |generator| {
             [3, 2].map(|n| generator.reserve(n).expect("a block").collect::<Vec<_>>()).concat()
         });
@@ -110,10 +133,10 @@ fn blocks_and_single_ids_do_not_overlap() {
 #[test]
 fn an_id_is_larger_than_the_ones_its_thread_was_told_of() {
     every(|| {
-        let generator = generator(ManualClock::new(TICK));
-        let mailbox = std::sync::Arc::new(AtomicU64::new(0));
+        let generator = begun();
+        let mailbox = Arc::new(AtomicU64::new(0));
         let sender = fork(&generator, {
-            let mailbox = std::sync::Arc::clone(&mailbox);
+            let mailbox = Arc::clone(&mailbox);
             move |generator| {
                 let [first, second] = ids::<2, _>(generator);
                 mailbox.store(second.as_u64(), Ordering::Release);
@@ -127,6 +150,13 @@ fn an_id_is_larger_than_the_ones_its_thread_was_told_of() {
         assert_unique(&[&[first, second], &[id]]);
         assert_eq!(id.timestamp(EPOCH), TICK);
     });
+}
+
+/// A generator whose millisecond two IDs have been issued in.
+fn begun() -> Arc<Generator<ManualClock>> {
+    let generator = generator(ManualClock::new(TICK));
+    ids::<2, _>(&generator);
+    generator
 }
 
 fn issued(attempts: &[Result<Snowflake, Error>]) -> Vec<Snowflake> {

@@ -6,8 +6,7 @@ use std::sync::atomic::AtomicU64 as StdAtomicU64;
 use std::time::Duration;
 
 use loom::sync::atomic::{AtomicU64, Ordering};
-use loom_tests::{EPOCH, TICK, assert_unique, bounded, every, fork, generator, ids, join};
-use pyflake::layout::IDS_PER_TICK;
+use loom_tests::{EPOCH, TICK, assert_unique, bounded, every, fork, generator, ids, join, leave};
 use pyflake::{Clock, Error, Generator, ManualClock, Snowflake};
 
 /// A clock that remembers the latest time it has shown to anyone, to judge whether an ID came before its time.
@@ -83,12 +82,6 @@ impl Clock for Script {
         let last = self.readings.len() - 1;
         self.readings[turn.min(last)] + u64::try_from(turn.saturating_sub(last)).unwrap()
     }
-}
-
-/// Issues all IDs of the first millisecond but `left`.
-fn leave<C: Clock>(generator: &Generator<C>, left: u64) {
-    let used = usize::try_from(IDS_PER_TICK - left).unwrap();
-    assert_eq!(generator.reserve(used).map(|block| block.len()), Ok(used));
 }
 
 /// Issues `N` IDs and checks that each is due.
@@ -200,7 +193,7 @@ fn two_threads_wait_for_the_next_millisecond() {
 /// One of the two gets the last ID; the others are early and wait, or find the next millisecond begun.
 #[test]
 fn two_threads_claim_across_the_millisecond() {
-    every(|| {
+    bounded(6, || {
         let generator = generator(Witness::of(TicksInTheWait::new(TICK)));
         leave(&generator, 1);
         let other = fork(&generator, due::<2, _>);
@@ -243,9 +236,9 @@ fn a_block_across_the_millisecond_and_single_ids_do_not_overlap() {
 /// While one caller waits for a tick the clock shows an earlier one again; no other may slip into the tick.
 #[test]
 fn the_clock_steps_back_while_a_thread_waits() {
-    every(|| {
-        // One reading for the builder and one for the block; the rest is shared out by the scheduler.
-        let generator = generator(Witness::of(Script::new(&[10, 10, 10, 10, 9, 10, 9, 10, 11, 10, 9, 11])));
+    bounded(6, || {
+        // One reading for the builder, one for the block, one for the ID after it; the rest is shared out by the scheduler.
+        let generator = generator(Witness::of(Script::new(&[10, 10, 10, 10, 10, 9, 10, 9, 10, 11, 10, 9, 11])));
         leave(&generator, 0);
         let other = fork(&generator, due::<1, _>);
         let mine = due::<2, _>(&generator);
