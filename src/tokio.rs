@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use ::tokio::time::sleep;
 
+use crate::client::PyflakeClient;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::generator::Generator;
@@ -116,5 +117,40 @@ impl<C: Clock + Clone> LeasedGenerator<C> {
             *id = self.next_id_async().await?;
         }
         Ok(())
+    }
+}
+
+impl<C: Clock + Clone> PyflakeClient<C> {
+    /// Generates an ID as [`generate`](Self::generate) does, but lets the worker run other tasks while it waits, also
+    /// for the renewal of a lease.
+    ///
+    /// Dropping the future loses no ID: one that was issued is numbered and remembered, and handed out, at the same
+    /// poll.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use pyflake::{CachePolicy, Epoch, PyflakeClient};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let client = Arc::new(PyflakeClient::builder(Epoch::TWITTER).cache(CachePolicy::Recent(100)).build());
+    /// client.create_generator(11, 3)?;
+    /// let handler = Arc::clone(&client);
+    /// let id = tokio::spawn(async move { handler.generate_async().await }).await??;
+    /// assert_eq!(client.cached(1).map(|record| record.snowflake), Some(id));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoGenerator`] without a generator, otherwise as [`Generator::next_id_async`].
+    pub async fn generate_async(&self) -> Result<Snowflake, Error> {
+        let id = match self.lease() {
+            Some(lease) => lease.next_id_async().await,
+            None => self.generator()?.next_id_async().await,
+        }?;
+        self.adopt(id);
+        Ok(id)
     }
 }
