@@ -41,11 +41,16 @@ impl<C: Clock> Generator<C> {
     /// As [`next_id`](Self::next_id). [`Error::WaitTooLong`] also if other callers were faster for `max_wait`.
     pub async fn next_id_async(&self) -> Result<Snowflake, Error> {
         let max_wait = self.max_wait();
-        let mut begun = None;
+        let mut begun: Option<(Instant, Duration, Duration)> = None;
         loop {
             let rest = match self.try_next_id() {
                 Err(Error::Exhausted { retry_after }) => retry_after,
-                done => return done,
+                done => {
+                    if let (Ok(_), Some((start, ..))) = (&done, begun) {
+                        self.count_wait(start.elapsed());
+                    }
+                    return done;
+                }
             };
             if rest > max_wait {
                 return Err(Error::WaitTooLong { wait: rest, max_wait });

@@ -57,6 +57,21 @@ async fn dropped_futures_lose_no_id() {
     clock.advance(1);
     let id = generator.next_id_async().await.unwrap();
     assert_eq!((id.timestamp(Epoch::TWITTER), id.sequence()), (NOW + 1, 0));
+    assert_eq!(generator.stats().waits, 0, "who has given up got nothing, and this one did not wait");
+}
+
+#[tokio::test]
+async fn waits_are_counted() {
+    let (clock, generator) = manual(1000);
+    exhaust(&generator);
+    let hand = tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        clock.advance(1);
+    });
+    generator.next_id_async().await.unwrap();
+    hand.await.unwrap();
+    let stats = generator.stats();
+    assert!(stats.waits == 1 && stats.waited >= Duration::from_millis(10), "{stats:?}");
 }
 
 /// The ticks of a task beside a wait of 60 ms.

@@ -77,6 +77,8 @@ pub enum OnLost {
 
 /// How it stands with the lease of a [`LeasedGenerator`], for health checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(tag = "state", rename_all = "lowercase"))]
 pub enum LeaseState {
     /// The lease is held and was renewed when it was last due.
     Held {
