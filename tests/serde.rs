@@ -8,6 +8,7 @@ use std::fmt::Debug;
 
 use common::{EPOCH, node, number};
 use proptest::prelude::*;
+use pyflake::lease::LeaseState;
 use pyflake::{Epoch, Generator, Info, Node, PyflakeClient, Record, Snowflake};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
