@@ -72,6 +72,28 @@ fn sixty_four_connections_and_thousands_of_requests_at_once() {
     assert!(str::from_utf8(&metrics).unwrap().contains(&issued), "none was issued that nobody got");
 }
 
+/// They want more IDs at once than a second has, which is the longest that an ID may be waited for: callers must take
+/// turns.
+#[test]
+fn large_batches_at_once_are_all_answered() {
+    let _alone = alone();
+    let (runtime, leases) = (Runtime::new().unwrap(), TempDir::new().unwrap());
+    let server = Server::start(server(leases.path(), &[])).unwrap();
+    let (address, start) = (server.address, Instant::now());
+    let callers: Vec<_> = (0..500)
+        .map(|_| {
+            runtime.spawn(async move {
+                let answer = Connection::open(address).await?.get("/ids?n=10000").await?;
+                if answer.status == StatusCode::OK { Ok(()) } else { Err(format!("{answer:?}")) }
+            })
+        })
+        .collect();
+    let refused: Vec<String> =
+        callers.into_iter().filter_map(|caller| runtime.block_on(caller).unwrap().err()).collect();
+    println!("500 batches of 10000 IDs at once: {:.1?}", start.elapsed());
+    assert_eq!(refused, [""; 0]);
+}
+
 /// What a kill under load came to.
 struct Killed {
     before: Vec<Snowflake>,
