@@ -6,6 +6,7 @@
 use core::time::Duration;
 use std::time::Instant;
 
+use ::tokio::task::coop::consume_budget;
 use ::tokio::time::sleep;
 
 use crate::client::PyflakeClient;
@@ -71,7 +72,8 @@ impl<C: Clock> Generator<C> {
         }
     }
 
-    /// Fills a slice with increasing IDs, and lets the worker run other tasks while it waits.
+    /// Fills a slice with increasing IDs, and lets the worker run other tasks while it waits, and every so often while it
+    /// need not: batches take turns, so that the last is not kept waiting until all others are done.
     ///
     /// It claims one at a time, so unlike those of [`fill`](Self::fill) they need not be consecutive, and each wait
     /// may take `max_wait`. A future that is dropped has lost the IDs it had written to the slice, and no others.
@@ -82,6 +84,8 @@ impl<C: Clock> Generator<C> {
     pub async fn fill_async(&self, ids: &mut [Snowflake]) -> Result<(), Error> {
         for id in ids {
             *id = self.next_id_async().await?;
+            // After the ID, as one that is issued and not written would be lost.
+            consume_budget().await;
         }
         Ok(())
     }
@@ -120,6 +124,7 @@ impl<C: Clock + Clone> LeasedGenerator<C> {
     pub async fn fill_async(&self, ids: &mut [Snowflake]) -> Result<(), Error> {
         for id in ids {
             *id = self.next_id_async().await?;
+            consume_budget().await;
         }
         Ok(())
     }

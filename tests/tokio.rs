@@ -109,6 +109,18 @@ fn a_waiting_task_does_not_block_its_worker() {
 }
 
 #[tokio::test]
+async fn a_batch_that_need_not_wait_gives_others_a_turn() {
+    let (_, generator) = manual(1000);
+    let other = tokio::spawn(async {});
+    let mut ids = [Snowflake::default(); 2000];
+    // The control: the blocking call does not.
+    generator.fill(&mut ids).unwrap();
+    assert!(!other.is_finished());
+    generator.fill_async(&mut ids).await.unwrap();
+    assert!(other.is_finished());
+}
+
+#[tokio::test]
 async fn waits_are_bounded() {
     let (clock, generator) = manual(20);
     exhaust(&generator);
