@@ -1,6 +1,6 @@
 use core::fmt;
-use core::time::Duration;
-use std::time::{SystemTime, UNIX_EPOCH};
+#[cfg(feature = "std")]
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::error::Error;
 use crate::layout::MAX_TICK;
@@ -103,6 +103,7 @@ pub fn to_timestamp(epoch: Epoch, id: Snowflake, unit: TimeUnit) -> f64 {
     }
 }
 
+#[cfg(feature = "std")]
 /// The [`SystemTime`] of a Unix time in milliseconds, where the platform can express it.
 pub(crate) fn system_time(unix_millis: u64) -> Option<SystemTime> {
     UNIX_EPOCH.checked_add(Duration::from_millis(unix_millis))

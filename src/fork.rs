@@ -23,6 +23,7 @@ pub(crate) fn guard() -> Result<(), Error> {
     extern "C" fn child() {
         GENERATION.add(1);
         crate::registry::close_all();
+        #[cfg(feature = "std")]
         crate::clock::forked();
     }
 

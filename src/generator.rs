@@ -1,8 +1,8 @@
 mod builder;
 
+use alloc::sync::Arc;
 use core::sync::atomic::{Ordering, fence};
 use core::time::Duration;
-use std::sync::Arc;
 
 use crossbeam_utils::CachePadded;
 
@@ -71,11 +71,13 @@ impl Generator {
     /// # Errors
     ///
     /// As [`GeneratorBuilder::build`].
+    #[cfg(feature = "std")]
     pub fn new(epoch: Epoch, node: Node) -> Result<Self, Error> {
         Generator::builder(epoch, node).build()
     }
 
-    /// Starts from the defaults of [`new`](Self::new), to change some of them.
+    /// Starts from the defaults of [`new`](Self::new), to change some of them. Without the feature `std` there is no
+    /// default clock, and it must be given one.
     ///
     /// ```
     /// use std::time::Duration;

@@ -1,10 +1,20 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(not(feature = "std"), no_std)]
+// What the parts that need std call of the others.
+#![cfg_attr(not(feature = "std"), allow(dead_code))]
+
+extern crate alloc;
+
+#[cfg(not(target_has_atomic = "64"))]
+compile_error!("pyflake keeps its state in one 64-bit atomic word, which this target does not have");
 
 mod block;
+#[cfg(feature = "std")]
 mod cache;
 #[cfg(feature = "chrono")]
 mod chrono;
+#[cfg(feature = "std")]
 mod client;
 mod clock;
 mod epoch;
@@ -17,6 +27,7 @@ mod instant;
 #[cfg(feature = "jiff")]
 mod jiff;
 pub mod layout;
+#[cfg(feature = "std")]
 pub mod lease;
 mod lifetime;
 #[cfg(any(doc, doctest))]
@@ -33,11 +44,13 @@ mod registry;
 #[cfg(feature = "serde")]
 #[cfg_attr(docsrs, doc(cfg(feature = "serde")))]
 pub mod serde;
+#[cfg(feature = "std")]
 mod sharded;
 mod snowflake;
 #[cfg(feature = "sqlx")]
 mod sqlx;
 mod stats;
+#[cfg(feature = "std")]
 mod switch;
 mod sync;
 mod text;
@@ -47,15 +60,22 @@ mod tokio;
 mod wait;
 
 pub use block::Block;
+#[cfg(feature = "std")]
 pub use cache::CachePolicy;
+#[cfg(feature = "std")]
 pub use client::{Info, PyflakeClient, PyflakeClientBuilder};
-pub use clock::{Clock, CoarseClock, ManualClock, SystemClock};
+pub use clock::{Clock, ManualClock};
+#[cfg(feature = "std")]
+pub use clock::{CoarseClock, SystemClock};
 pub use epoch::{Epoch, TimeUnit, to_timestamp};
 pub use error::Error;
 pub use foreign::{DiscordRecord, TwitterRecord};
 pub use generator::{Generator, GeneratorBuilder, Records};
 pub use lifetime::Lifetime;
-pub use node::{Node, generate_seed};
+pub use node::Node;
+#[cfg(feature = "std")]
+pub use node::generate_seed;
+#[cfg(feature = "std")]
 pub use sharded::ShardedGenerator;
 pub use snowflake::{Record, Snowflake};
 pub use stats::{ClockStats, Stats};

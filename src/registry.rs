@@ -4,7 +4,8 @@
 //! they claim from one word. Keeping the timeline makes destroy and create, or a renewal back to an earlier node,
 //! continue where the node stopped.
 
-use std::sync::Arc;
+use alloc::boxed::Box;
+use alloc::sync::Arc;
 
 use once_cell::race::OnceBox;
 

@@ -1,8 +1,9 @@
 use core::fmt;
 use core::str::FromStr;
+#[cfg(feature = "std")]
 use std::time::SystemTime;
 
-use crate::epoch::{self, Epoch};
+use crate::epoch::Epoch;
 use crate::error::Error;
 use crate::layout::{self, MAX_SEQUENCE};
 use crate::node::Node;
@@ -107,9 +108,10 @@ impl Snowflake {
     /// let time = id.system_time(Epoch::DISCORD);
     /// assert_eq!(time, Some(UNIX_EPOCH + Duration::from_millis(1_462_015_105_796)));
     /// ```
+    #[cfg(feature = "std")]
     #[must_use]
     pub fn system_time(self, epoch: Epoch) -> Option<SystemTime> {
-        epoch::system_time(self.timestamp(epoch))
+        crate::epoch::system_time(self.timestamp(epoch))
     }
 
     /// Takes the ID apart into a [`Record`] with the index `idx`.

@@ -5,7 +5,15 @@ mod imp {
     pub(crate) use core::hint::spin_loop;
     pub(crate) use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
     pub(crate) use crossbeam_utils::Backoff;
+
+    #[cfg(feature = "std")]
     pub(crate) use std::thread::sleep;
+
+    /// Without std nobody knows how to sleep.
+    #[cfg(not(feature = "std"))]
+    pub(crate) fn sleep(_: core::time::Duration) {
+        spin_loop();
+    }
 }
 
 #[cfg(pyflake_loom)]

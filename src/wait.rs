@@ -1,5 +1,4 @@
 use core::time::Duration;
-use std::time::Instant;
 
 use crate::clock::Clock;
 use crate::error::Error;
@@ -7,7 +6,9 @@ use crate::sync::{Backoff, sleep, spin_loop};
 
 /// How a caller spends the rest of a millisecond whose 4096 IDs are issued.
 ///
-/// The IDs are the same whichever way; this is a choice between processor time and delay.
+/// The IDs are the same whichever way; this is a choice between processor time and delay. Without the feature `std`
+/// nothing can be slept with: all of them spin, and take the clock for stalled when it has moved on in none of some 30
+/// million looks, about a second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Wait {
     /// Sleeps until shortly before the boundary, then spins a little and yields: the default.
@@ -37,17 +38,17 @@ impl Wait {
     #[inline(never)]
     pub(crate) fn until(self, clock: &impl Clock, until: Duration, patience: Duration) -> Result<Duration, Error> {
         let backoff = Backoff::new();
-        let start = Instant::now();
+        let mut now = clock.unix_time();
+        let mut watch = Watch::start(now);
         let mut longest = None;
         loop {
-            let Some(rest) = until.checked_sub(clock.unix_time()).filter(|rest| !rest.is_zero()) else {
-                return Ok(start.elapsed());
+            let Some(rest) = until.checked_sub(now).filter(|rest| !rest.is_zero()) else {
+                return Ok(watch.waited(now));
             };
             let longest = *longest.get_or_insert(rest.min(patience).saturating_add(patience));
-            let waited = start.elapsed();
-            if waited > longest {
+            if watch.is_over(now, longest) {
                 // The slot stays claimed and is lost, which is the safe side.
-                return Err(Error::ClockStalled { waited });
+                return Err(Error::ClockStalled { waited: watch.waited(now) });
             }
             match self {
                 Wait::Adaptive => match rest.checked_sub(EARLY) {
@@ -57,6 +58,57 @@ impl Wait {
                 Wait::Spin => spin_loop(),
                 Wait::Sleep(pause) => sleep(pause.min(longest)),
             }
+            now = clock.unix_time();
         }
+    }
+}
+
+/// How long a wait takes, by another clock than the one that is waited for.
+#[cfg(feature = "std")]
+struct Watch(std::time::Instant);
+
+#[cfg(feature = "std")]
+impl Watch {
+    fn start(_: Duration) -> Self {
+        Watch(std::time::Instant::now())
+    }
+
+    fn waited(&self, _: Duration) -> Duration {
+        self.0.elapsed()
+    }
+
+    fn is_over(&mut self, now: Duration, longest: Duration) -> bool {
+        self.waited(now) > longest
+    }
+}
+
+/// How long a wait takes, where there is no other clock than the one that is waited for: a wait is over when that has
+/// been looked at many times without moving on.
+#[cfg(not(feature = "std"))]
+struct Watch {
+    start: Duration,
+    latest: Duration,
+    looks: u32,
+}
+
+#[cfg(not(feature = "std"))]
+impl Watch {
+    /// About a second, at 20 to 50 ns for a look and the pause after it.
+    const LOOKS: u32 = 1 << 25;
+
+    fn start(now: Duration) -> Self {
+        Watch { start: now, latest: now, looks: 0 }
+    }
+
+    fn waited(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.start)
+    }
+
+    fn is_over(&mut self, now: Duration, _: Duration) -> bool {
+        if now > self.latest {
+            (self.latest, self.looks) = (now, 0);
+        }
+        self.looks += 1;
+        self.looks > Watch::LOOKS
     }
 }

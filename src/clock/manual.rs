@@ -1,5 +1,5 @@
+use alloc::sync::Arc;
 use core::time::Duration;
-use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::sync::{AtomicU64, Ordering};

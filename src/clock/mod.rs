@@ -1,21 +1,39 @@
 //! Where the time in an ID comes from.
 
+#[cfg(feature = "std")]
 mod coarse;
+#[cfg(feature = "std")]
 mod discipline;
 mod manual;
+#[cfg(feature = "std")]
 mod system;
+#[cfg(feature = "std")]
 pub(crate) mod ticker;
 
 use core::time::Duration;
 
 use crate::stats::ClockStats;
 
-#[cfg(unix)]
+#[cfg(all(feature = "std", unix))]
 pub(crate) use coarse::forked;
 
+#[cfg(feature = "std")]
 pub use coarse::CoarseClock;
 pub use manual::ManualClock;
+#[cfg(feature = "std")]
 pub use system::SystemClock;
+
+/// Without std, what a builder has until it is given a clock: not one itself, so that nothing can be built with it.
+#[cfg(not(feature = "std"))]
+#[derive(Clone, Copy, Debug)]
+pub struct SystemClock(());
+
+#[cfg(not(feature = "std"))]
+impl SystemClock {
+    pub(crate) fn new() -> Self {
+        SystemClock(())
+    }
+}
 
 /// Tells a generator the time: the Unix time in milliseconds.
 ///

@@ -1,8 +1,8 @@
 //! How a generator is set up.
 
+use alloc::sync::Arc;
 use core::sync::atomic::{Ordering, fence};
 use core::time::Duration;
-use std::sync::Arc;
 
 use crossbeam_utils::CachePadded;
 
@@ -57,7 +57,7 @@ impl GeneratorBuilder {
     }
 }
 
-impl<C: Clock> GeneratorBuilder<C> {
+impl<C> GeneratorBuilder<C> {
     /// Uses another clock than the [`SystemClock`].
     pub fn clock<D: Clock>(self, clock: D) -> GeneratorBuilder<D> {
         GeneratorBuilder {
@@ -210,7 +210,9 @@ impl<C: Clock> GeneratorBuilder<C> {
     pub(crate) fn longest_lead(&self) -> Duration {
         self.max_lead
     }
+}
 
+impl<C: Clock> GeneratorBuilder<C> {
     /// Builds the generator.
     ///
     /// # Errors
