@@ -7,6 +7,7 @@
 //! | [`Epoch`] | Unix milliseconds, a number | a `u64` |
 //! | [`Record`](crate::Record), [`Info`](crate::Info) | their fields, in their order | the same |
 //! | [`Stats`](crate::Stats), [`ClockStats`](crate::ClockStats) | their fields, only written | the same |
+//! | [`LeaseState`](crate::lease::LeaseState) | `"state"`, a word in lower case, and its fields; only written | the same |
 //!
 //! Where a format tells them apart, both a number and a string are read: the number of a node is its index.
 //!

@@ -12,7 +12,10 @@ use std::thread;
 
 use common::{EPOCH, Ends, MS, NOW, Naive, check_distinct, check_increasing, node};
 use forked::fork;
-use pyflake::{Clock, CoarseClock, Epoch, Error, Generator, PyflakeClient, ShardedGenerator, Snowflake, SystemClock};
+use pyflake::lease::{FileStore, LeaseState, LeasedGenerator};
+use pyflake::{
+    CachePolicy, Clock, CoarseClock, Epoch, Error, Generator, PyflakeClient, ShardedGenerator, Snowflake, SystemClock,
+};
 
 /// The exit code of a child by its checks: 0 if all hold, or else the place of the first that does not, from 1.
 fn first_failure(checks: &[bool]) -> i32 {
@@ -58,10 +61,16 @@ fn the_child_is_refused_what_the_parent_issues_from() {
     let client = PyflakeClient::new(EPOCH);
     client.create_generator(12, 2).unwrap();
     client.generate().unwrap();
+    let dir = std::env::temp_dir().join(format!("pyflake-fork-{}", std::process::id()));
+    let lease = LeasedGenerator::new(FileStore::open(&dir, EPOCH).unwrap()).unwrap();
+    let leased = PyflakeClient::leased(lease, CachePolicy::All);
+    leased.generate().unwrap();
 
     let child = fork(|| {
         let refused = |error| error == Some(Error::Forked);
         first_failure(&[
+            refused(leased.generate().err()),
+            leased.lease().is_some_and(|lease| lease.state() == LeaseState::Lost),
             refused(generator.next_id().err()),
             refused(generator.try_next_id().err()),
             refused(generator.reserve(1).err()),
@@ -83,6 +92,9 @@ fn the_child_is_refused_what_the_parent_issues_from() {
     });
     assert_eq!(child.wait(), Ok(0));
     assert!(generator.next_id().is_ok() && full.next_id().is_ok() && client.generate().is_ok(), "the parent goes on");
+    assert!(leased.generate().is_ok());
+    leased.release().unwrap();
+    std::fs::remove_dir_all(&dir).unwrap();
 }
 
 #[test]

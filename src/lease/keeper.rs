@@ -76,6 +76,11 @@ impl<C: Clock + Clone> Lease<C> {
         self.switch.get()
     }
 
+    /// The switch itself, for a client that issues by it.
+    pub(super) fn switch(&self) -> Switch<C> {
+        self.switch.clone()
+    }
+
     pub(super) fn state(&self, keeper_lives: bool) -> LeaseState {
         let (Some(node), true) = self.switch.node() else { return LeaseState::Lost };
         let Some(until) = self.generator().and_then(Generator::window_end) else { return LeaseState::Lost };

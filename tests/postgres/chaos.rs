@@ -13,7 +13,7 @@ use pyflake::lease::{LeaseError, LeaseStore, LeasedGenerator, PostgresStore};
 
 use crate::proxy::{Network, Proxy};
 use crate::server::{Server, leave_free, unique};
-use crate::workers::{faketime, issue};
+use crate::workers::{faketime, issue, set_wall_clock};
 use crate::{EPOCH, request};
 
 /// What a worker is told through its environment.
@@ -131,19 +131,16 @@ impl Run<'_> {
 
     fn launch(&mut self, process: u64) -> Process {
         self.lives += 1;
-        let child = Command::new(std::env::current_exe().unwrap())
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
             .args(["--exact", "chaos::worker"])
-            .envs([("FAKETIME_NO_CACHE", "1"), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")])
             .env(ROLE, format!("{:?}", self.role))
             .env(URL, self.proxy.url())
             .env(OUTPUT, self.dir.join(format!("life-{}", self.lives)))
-            .env("LD_PRELOAD", self.faketime)
-            .env("FAKETIME_TIMESTAMP_FILE", self.offset(process))
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Process { child, stopped: false }
+            .stderr(Stdio::null());
+        set_wall_clock(&mut command, self.faketime, &self.offset(process));
+        Process { child: command.spawn().unwrap(), stopped: false }
     }
 
     /// How many IDs are in the workers' files, and how many of them are there again.
