@@ -2,7 +2,7 @@
 # Counts the instructions of the operations in ci/callgrind.limits, and fails where one takes more than its limit.
 #
 # Instructions, unlike times, are the same on a busy machine. A change that needs more of them raises the limit in the same
-# commit, where everybody sees it.
+# commit, where everybody sees it. Arguments go to cargo: `--features tracing` must keep the same limits.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -17,7 +17,7 @@ if ! command -v valgrind >/dev/null; then
 fi
 
 # The features and the flags that users build with.
-program=$(cargo bench --bench instructions --no-run 2>&1 | sed -n 's/.*instructions.rs (\(.*\))$/\1/p')
+program=$(cargo bench --bench instructions --no-run "$@" 2>&1 | sed -n 's/.*instructions.rs (\(.*\))$/\1/p')
 [ -x "$program" ] || { echo "callgrind: cargo has built no program" >&2; exit 1; }
 
 failed=0 operations=0

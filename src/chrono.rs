@@ -9,7 +9,6 @@ use crate::error::Error;
 use crate::instant;
 use crate::snowflake::Snowflake;
 
-#[cfg_attr(docsrs, doc(cfg(feature = "chrono")))]
 impl Snowflake {
     /// The instant of the ID as a [`chrono::DateTime`], given the epoch it was made with; `None` after the year
     /// 262142, where `chrono` ends.
@@ -55,7 +54,6 @@ impl Snowflake {
     }
 }
 
-#[cfg_attr(docsrs, doc(cfg(feature = "chrono")))]
 impl<Tz: TimeZone> TryFrom<DateTime<Tz>> for Epoch {
     type Error = Error;
 

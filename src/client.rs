@@ -5,8 +5,10 @@ use crate::clock::{Clock, SystemClock};
 use crate::epoch::{self, Epoch, TimeUnit};
 use crate::error::Error;
 use crate::generator::{Generator, GeneratorBuilder};
+use crate::lease::{LeaseError, LeasedGenerator};
 use crate::node::Node;
 use crate::snowflake::{Record, Snowflake};
+use crate::stats::Stats;
 use crate::switch::Switch;
 use crate::sync::{AtomicU64, Ordering};
 use crate::wait::Wait;
@@ -18,7 +20,8 @@ use crate::wait::Wait;
 /// while others generate: share it in an `Arc`. There is no lock on the way of an ID.
 ///
 /// By default every ID is remembered, which takes 8 bytes each; a server that runs for long wants
-/// [`CachePolicy::Recent`] or [`CachePolicy::Off`].
+/// [`CachePolicy::Recent`] or [`CachePolicy::Off`], and a node of its own: [`leased`](Self::leased) makes a client that
+/// issues on the node of a lease.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -32,8 +35,10 @@ use crate::wait::Wait;
 /// # Ok::<(), pyflake::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct PyflakeClient<C = SystemClock> {
+pub struct PyflakeClient<C: Clock + Clone = SystemClock> {
+    /// With a lease it is the lease's.
     generator: Switch<C>,
+    lease: Option<LeasedGenerator<C>>,
     numbers: Numbers,
     cache: Cache,
 }
@@ -136,24 +141,82 @@ impl<C: Clock + Clone> PyflakeClientBuilder<C> {
     /// Builds the client, without a generator.
     #[must_use]
     pub fn build(self) -> PyflakeClient<C> {
-        PyflakeClient {
-            generator: Switch::new(self.generator),
-            numbers: Numbers { place: AtomicU64::new(UNSETTLED), own: AtomicU64::new(0) },
-            cache: Cache::new(self.cache),
-        }
+        PyflakeClient::with(Switch::new(self.generator), None, self.cache)
     }
 }
 
 impl<C: Clock + Clone> PyflakeClient<C> {
+    /// Makes a client whose generator is a leased one, on the node that its lease holds: what a server shares among
+    /// its handlers, in an `Arc`.
+    ///
+    /// The lease chooses the node, and another one if it is lost, so [`create_generator`](Self::create_generator) and
+    /// [`renew_generator`](Self::renew_generator) answer [`Error::ClientLeased`]. Dropping the client gives the node
+    /// back, and waits for the store to answer; [`release`](Self::release) also says how that went.
+    ///
+    /// ```
+    /// use pyflake::lease::{FileStore, LeaseState, LeasedGenerator};
+    /// use pyflake::{CachePolicy, Epoch, PyflakeClient};
+    ///
+    /// # let dir = std::env::temp_dir().join(format!("pyflake-client-{}", std::process::id()));
+    /// let store = FileStore::open(&dir, Epoch::TWITTER)?;
+    /// let generator = LeasedGenerator::builder(store).label("api").build()?;
+    /// let client = PyflakeClient::leased(generator, CachePolicy::Recent(1000));
+    ///
+    /// let id = client.generate()?;
+    /// assert_eq!(client.cached(1).map(|record| record.snowflake), Some(id));
+    /// // For a health check:
+    /// let state = client.lease().map(LeasedGenerator::state);
+    /// assert!(matches!(state, Some(LeaseState::Held { node, .. }) if node == id.node()));
+    /// // At the end, when no thread generates any more:
+    /// client.release()?;
+    /// # std::fs::remove_dir_all(&dir)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn leased(generator: LeasedGenerator<C>, cache: CachePolicy) -> Self {
+        let client = PyflakeClient::with(generator.switch(), Some(generator), cache);
+        if let Some(generator) = client.generator.get() {
+            client.settle(generator);
+        }
+        client
+    }
+
+    fn with(generator: Switch<C>, lease: Option<LeasedGenerator<C>>, cache: CachePolicy) -> Self {
+        let numbers = Numbers { place: AtomicU64::new(UNSETTLED), own: AtomicU64::new(0) };
+        PyflakeClient { generator, lease, numbers, cache: Cache::new(cache) }
+    }
+
+    /// The leased generator of a client that was made with one: for its [`state`](LeasedGenerator::state) and its
+    /// [`last_error`](LeasedGenerator::last_error) in a health check.
+    ///
+    /// IDs that it issues are unique as all are, but are not numbered by the client, nor remembered.
+    #[must_use]
+    pub fn lease(&self) -> Option<&LeasedGenerator<C>> {
+        self.lease.as_ref()
+    }
+
+    /// Gives the node of a leased client back, so that its next holder can go on at the next millisecond.
+    ///
+    /// Dropping does the same, but keeps the outcome to itself. It takes the client, so that no thread is in the middle
+    /// of an ID: [`Arc::into_inner`](std::sync::Arc::into_inner) has it once all others are done. Without a lease there
+    /// is nothing to give back, which is no error.
+    ///
+    /// # Errors
+    ///
+    /// As [`LeasedGenerator::release`].
+    pub fn release(mut self) -> Result<(), LeaseError> {
+        self.lease.as_mut().map_or(Ok(()), LeasedGenerator::stop)
+    }
+
     /// Creates the generator that [`generate`](Self::generate) uses.
     ///
     /// # Errors
     ///
-    /// [`Error::GeneratorExists`] if there is one already; [`Error::PidOutOfRange`], [`Error::SeedOutOfRange`] for
-    /// a value above 31; otherwise as [`GeneratorBuilder::build`](crate::GeneratorBuilder::build). The client is then
+    /// [`Error::GeneratorExists`] if there is one already, [`Error::ClientLeased`] if the node is a lease's to choose;
+    /// [`Error::PidOutOfRange`], [`Error::SeedOutOfRange`] for a value above 31; otherwise as [`GeneratorBuilder::build`](crate::GeneratorBuilder::build). The client is then
     /// as it was.
     pub fn create_generator(&self, pid: u64, seed: u64) -> Result<(), Error> {
-        let node = Node::new(pid, seed)?;
+        let node = self.choose(pid, seed)?;
         self.settle(self.generator.generator(node)?);
         self.generator.set_first(node)
     }
@@ -162,8 +225,11 @@ impl<C: Clock + Clone> PyflakeClient<C> {
     ///
     /// An ID that another thread is generating at this moment may still be issued. The node's place in time is kept:
     /// a generator created for it later continues.
+    ///
+    /// That of a [`leased`](Self::leased) client is its lease's and lives as long, so there is none to destroy and the
+    /// answer is `false`; [`release`](Self::release) ends it.
     pub fn destroy_generator(&self) -> bool {
-        self.generator.clear()
+        self.lease.is_none() && self.generator.clear()
     }
 
     /// Replaces the generator, or creates the first one.
@@ -175,14 +241,14 @@ impl<C: Clock + Clone> PyflakeClient<C> {
     /// As [`create_generator`](Self::create_generator), but an existing generator is none. The client is then as it
     /// was.
     pub fn renew_generator(&self, pid: u64, seed: u64) -> Result<(), Error> {
-        let node = Node::new(pid, seed)?;
+        let node = self.choose(pid, seed)?;
         self.settle(self.generator.generator(node)?);
         self.generator.set(node)
     }
 
     /// Generates an ID, numbers it and remembers it as the cache policy says.
     ///
-    /// It waits as [`Generator::next_id`] does.
+    /// It waits as [`Generator::next_id`] does, with a lease as [`LeasedGenerator::next_id`].
     ///
     /// # Errors
     ///
@@ -190,15 +256,48 @@ impl<C: Clock + Clone> PyflakeClient<C> {
     #[inline]
     pub fn generate(&self) -> Result<Snowflake, Error> {
         // Not `ok_or`, which makes an error each time and drops it.
-        let Some(generator) = self.generator.get() else { return Err(Error::NoGenerator) };
-        let id = generator.next_id()?;
+        let Some(generator) = self.generator.get() else { return Err(self.absent()) };
+        let id = match generator.next_id() {
+            Ok(id) => id,
+            Err(error) => return self.generate_renewed(error),
+        };
         // Relaxed: it was settled before the generator was named, which `get` has acquired.
         let here = self.numbers.place.load(Ordering::Relaxed) == generator.node_bits();
-        let number = if here { generator.timeline().number() } else { self.number() };
+        self.remember(if here { generator.timeline().number() } else { self.number() }, id);
+        Ok(id)
+    }
+
+    /// The rest of [`generate`](Self::generate) after an error, which the renewal of a lease may mend.
+    #[cold]
+    #[inline(never)]
+    fn generate_renewed(&self, error: Error) -> Result<Snowflake, Error> {
+        let Some(lease) = &self.lease else { return Err(error) };
+        lease.when_renewed(error, Generator::next_id).inspect(|&id| self.adopt(id))
+    }
+
+    /// The current generator.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn generator(&self) -> Result<&Generator<C>, Error> {
+        self.generator.get().ok_or_else(|| self.absent())
+    }
+
+    /// Why there is no generator.
+    #[cold]
+    fn absent(&self) -> Error {
+        self.lease.as_ref().map_or(Error::NoGenerator, LeasedGenerator::lost)
+    }
+
+    /// Numbers an ID, and remembers it.
+    #[inline]
+    fn remember(&self, number: &AtomicU64, id: Snowflake) {
         // Relaxed: it counts, and the number is this thread's alone.
         let idx = number.fetch_add(1, Ordering::Relaxed) + 1;
         self.cache.put(idx, id);
-        Ok(id)
+    }
+
+    /// Numbers an ID that did not come by the short way, and remembers it.
+    pub(crate) fn adopt(&self, id: Snowflake) {
+        self.remember(self.number(), id);
     }
 
     /// Gives the record of the ID with a number, which counts from 1, if it is remembered.
@@ -238,12 +337,27 @@ impl<C: Clock + Clone> PyflakeClient<C> {
         }
     }
 
+    /// What the generator has gone through, for metrics: waits, lost races, its clock, and what is left of a lease's
+    /// window. All zero without a generator; a generator on another node begins anew.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        match &self.lease {
+            Some(lease) => lease.stats(),
+            None => self.generator.get().map_or_else(Stats::default, Generator::stats),
+        }
+    }
+
     /// Reads the time out of an ID by the client's epoch, as [`to_timestamp`](crate::to_timestamp) does.
     ///
     /// It is right for IDs of any node, and wrong for IDs of another epoch.
     #[must_use]
     pub fn to_timestamp(&self, id: Snowflake, unit: TimeUnit) -> f64 {
         epoch::to_timestamp(self.generator.epoch(), id, unit)
+    }
+
+    /// The node that a caller asks for, if it is not a lease's to choose.
+    fn choose(&self, pid: u64, seed: u64) -> Result<Node, Error> {
+        if self.lease.is_some() { Err(Error::ClientLeased) } else { Node::new(pid, seed) }
     }
 
     fn generated(&self) -> u64 {
@@ -268,7 +382,7 @@ impl<C: Clock + Clone> PyflakeClient<C> {
     }
 }
 
-impl<C> PyflakeClient<C> {
+impl<C: Clock + Clone> PyflakeClient<C> {
     /// The number of the last ID, wherever it is.
     fn number(&self) -> &AtomicU64 {
         self.lender().map_or(&self.numbers.own, |lender| lender.timeline().number())
@@ -284,7 +398,7 @@ impl<C> PyflakeClient<C> {
     }
 }
 
-impl<C> Drop for PyflakeClient<C> {
+impl<C: Clock + Clone> Drop for PyflakeClient<C> {
     fn drop(&mut self) {
         if let Some(lender) = self.lender() {
             lender.timeline().return_number();

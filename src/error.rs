@@ -133,11 +133,15 @@ pub enum Error {
     },
     /// The client has no generator.
     NoGenerator,
+    /// The client's generator is its lease's, so its node is not the caller's to choose.
+    ClientLeased,
     /// A text that is not a decimal snowflake ID.
     InvalidId {
         /// The text, cut after 32 characters.
         text: Box<str>,
-        /// What is wrong with it.
+        /// Where it is wrong, in characters from 0.
+        position: usize,
+        /// What is wrong with it there.
         reason: &'static str,
     },
     /// A text that is not an ID in base32, base62 or hex.
@@ -301,9 +305,17 @@ impl fmt::Display for Error {
                 "the client has a generator already (pid {pid}, seed {seed}): use renew_generator to replace it"
             ),
             Error::NoGenerator => write!(f, "the client has no generator: call create_generator first"),
-            Error::InvalidId { text, reason } => {
-                write!(f, "{text:?} is not a snowflake ID: {reason}; expected a decimal number from 0 to {}", u64::MAX)
-            }
+            Error::ClientLeased => write!(
+                f,
+                "the client issues on the node of its lease: to choose a node, use a client without one \
+                 (PyflakeClient::new)"
+            ),
+            Error::InvalidId { text, position, reason } => write!(
+                f,
+                "{text:?} is not a snowflake ID: {reason}, at position {position} counted from 0; expected a decimal \
+                 number from 0 to {}",
+                u64::MAX
+            ),
             Error::InvalidText { text, position, reason, expected } => write!(
                 f,
                 "{text:?} is not a snowflake ID: {reason}, at position {position} counted from 0; expected {expected}"

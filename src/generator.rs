@@ -16,6 +16,7 @@ use crate::node::Node;
 use crate::snowflake::{Record, Snowflake};
 use crate::stats::{Counters, Stats};
 use crate::timeline::{Instant, Missed, Refusal, Run, Spread, Timeline};
+use crate::trace;
 use crate::wait::Wait;
 
 pub use builder::GeneratorBuilder;
@@ -434,11 +435,17 @@ impl<C: Clock> Generator<C> {
         let last_tick = layout::tick_of_slot(run.first + n - 1);
         if run.ahead && !self.time_until_due(last_tick).is_zero() {
             let due = Duration::from_millis(self.epoch.unix_millis(last_tick)).saturating_sub(self.max_lead);
-            let waited = self.wait.until(&self.clock, due, self.max_wait)?;
-            self.counters.waits.add(1);
-            self.counters.waited.add(u64::try_from(waited.as_nanos()).unwrap_or(u64::MAX));
+            let waited = self.wait.until(&self.clock, due, self.max_wait);
+            self.count_wait(waited.inspect_err(|error| trace::stalled(self.node, error))?);
         }
         Ok(run.first)
+    }
+
+    /// Counts that a caller waited, and for how long, and tells it.
+    pub(crate) fn count_wait(&self, waited: Duration) {
+        self.counters.waits.add(1);
+        self.counters.waited.add(u64::try_from(waited.as_nanos()).unwrap_or(u64::MAX));
+        trace::waited(self.node, waited);
     }
 
     /// Claims `n` slots that can be handed out in at most `patience`, or says the tick they would end in.

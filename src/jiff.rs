@@ -9,7 +9,6 @@ use crate::error::Error;
 use crate::instant;
 use crate::snowflake::Snowflake;
 
-#[cfg_attr(docsrs, doc(cfg(feature = "jiff")))]
 impl Snowflake {
     /// The instant of the ID as a [`jiff::Timestamp`], given the epoch it was made with; `None` after the year 9999,
     /// where `jiff` ends.
@@ -53,7 +52,6 @@ impl Snowflake {
     }
 }
 
-#[cfg_attr(docsrs, doc(cfg(feature = "jiff")))]
 impl TryFrom<Timestamp> for Epoch {
     type Error = Error;
 

@@ -19,6 +19,9 @@ mod client;
 mod clock;
 mod epoch;
 mod error;
+#[cfg(all(feature = "tracing", any(doc, doctest)))]
+#[doc = include_str!("events.md")]
+pub mod events {}
 mod foreign;
 mod fork;
 mod generator;
@@ -42,7 +45,6 @@ mod postgres_types;
 mod range;
 mod registry;
 #[cfg(feature = "serde")]
-#[cfg_attr(docsrs, doc(cfg(feature = "serde")))]
 pub mod serde;
 #[cfg(feature = "std")]
 mod sharded;
@@ -57,6 +59,7 @@ mod text;
 mod timeline;
 #[cfg(feature = "tokio")]
 mod tokio;
+mod trace;
 mod wait;
 
 pub use block::Block;

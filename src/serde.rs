@@ -7,6 +7,7 @@
 //! | [`Epoch`] | Unix milliseconds, a number | a `u64` |
 //! | [`Record`](crate::Record), [`Info`](crate::Info) | their fields, in their order | the same |
 //! | [`Stats`](crate::Stats), [`ClockStats`](crate::ClockStats) | their fields, only written | the same |
+//! | [`LeaseState`](crate::lease::LeaseState) | `"state"`, a word in lower case, and its fields; only written | the same |
 //!
 //! Where a format tells them apart, both a number and a string are read: the number of a node is its index.
 //!
@@ -89,21 +90,18 @@ impl Visitor<'_> for IdVisitor {
     }
 }
 
-#[cfg_attr(docsrs, doc(cfg(feature = "serde")))]
 impl Serialize for Epoch {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_u64(self.as_unix_millis())
     }
 }
 
-#[cfg_attr(docsrs, doc(cfg(feature = "serde")))]
 impl<'de> Deserialize<'de> for Epoch {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         u64::deserialize(deserializer).map(Epoch::from_unix_millis)
     }
 }
 
-#[cfg_attr(docsrs, doc(cfg(feature = "serde")))]
 impl Serialize for Node {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
@@ -114,7 +112,6 @@ impl Serialize for Node {
     }
 }
 
-#[cfg_attr(docsrs, doc(cfg(feature = "serde")))]
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {

@@ -23,6 +23,46 @@ use crate::node::Node;
 /// assert_eq!(id.to_string(), "473032512445898752");
 /// # Ok::<(), pyflake::Error>(())
 /// ```
+///
+/// # In a database
+///
+/// The features `sqlx` and `postgres-types` make an ID a value of a `BIGINT` column. Elsewhere `i64::try_from` and
+/// `Snowflake::try_from` do, which refuse what would sort wrongly: an ID past `i64::MAX`, and a negative number. With
+/// diesel:
+///
+/// ```
+/// use diesel::prelude::*;
+/// use pyflake::{Epoch, Generator, Node, Snowflake};
+///
+/// diesel::table! {
+///     orders (id) {
+///         id -> BigInt,
+///     }
+/// }
+///
+/// #[derive(Insertable)]
+/// #[diesel(table_name = orders)]
+/// struct NewOrder {
+///     id: i64,
+/// }
+///
+/// #[derive(Queryable)]
+/// struct Order {
+///     #[diesel(deserialize_as = i64)]
+///     id: Snowflake,
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut connection = SqliteConnection::establish(":memory:")?;
+/// # diesel::sql_query("CREATE TABLE orders (id BIGINT PRIMARY KEY NOT NULL)").execute(&mut connection)?;
+/// let generator = Generator::new(Epoch::TWITTER, Node::new(11, 3)?)?;
+/// let id = generator.next_id()?;
+/// diesel::insert_into(orders::table).values(NewOrder { id: id.try_into()? }).execute(&mut connection)?;
+/// let order: Order = orders::table.first(&mut connection)?;
+/// assert_eq!(order.id, id);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(transparent)]
 pub struct Snowflake(u64);
@@ -170,17 +210,27 @@ impl FromStr for Snowflake {
 
     /// Reads a decimal number: ASCII digits only, without a sign or spaces, up to `u64::MAX`.
     fn from_str(text: &str) -> Result<Self, Error> {
-        let reason = if text.is_empty() {
-            "it is empty"
-        } else if !text.bytes().all(|byte| byte.is_ascii_digit()) {
-            "it has a character that is not a digit"
-        } else if let Ok(id) = text.parse() {
-            return Ok(Snowflake(id));
-        } else {
-            "it is too large for 64 bits"
-        };
-        Err(Error::InvalidId { text: text.chars().take(32).collect(), reason })
+        match text.parse() {
+            // The one sign that a `u64` may have.
+            Ok(id) if !text.starts_with('+') => Ok(Snowflake(id)),
+            _ => Err(invalid(text)),
+        }
     }
+}
+
+/// Where and how a text is no decimal number of 64 bits.
+#[cold]
+fn invalid(text: &str) -> Error {
+    // Up to the place that is wrong all characters are single bytes, so places in bytes are places in characters.
+    let digits = text.bytes().enumerate().try_fold(0_u64, |number, (position, byte)| {
+        if !byte.is_ascii_digit() {
+            return Err((position, "it has a character that is not a digit"));
+        }
+        let next = number.checked_mul(10).and_then(|number| number.checked_add(u64::from(byte - b'0')));
+        next.ok_or((position, "it is too large for 64 bits"))
+    });
+    let (position, reason) = digits.err().unwrap_or((0, "it is empty"));
+    Error::InvalidId { text: text.chars().take(32).collect(), position, reason }
 }
 
 /// An ID with its parts spelled out: what the Python package's generator yields.

@@ -9,7 +9,24 @@ use sqlx::{Database, Decode, Type};
 
 use crate::snowflake::Snowflake;
 
-#[cfg_attr(docsrs, doc(cfg(feature = "sqlx")))]
+/// An ID is a `BIGINT`: it is bound and read as one, and never as a negative number.
+///
+/// ```
+/// use pyflake::{Epoch, Generator, Node, Snowflake};
+/// use sqlx::{Connection, SqliteConnection};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut connection = SqliteConnection::connect("sqlite::memory:").await?;
+/// sqlx::query("CREATE TABLE orders (id BIGINT PRIMARY KEY)").execute(&mut connection).await?;
+///
+/// let id = Generator::new(Epoch::TWITTER, Node::new(11, 4)?)?.next_id()?;
+/// sqlx::query("INSERT INTO orders VALUES ($1)").bind(id).execute(&mut connection).await?;
+/// let last: Snowflake = sqlx::query_scalar("SELECT max(id) FROM orders").fetch_one(&mut connection).await?;
+/// assert_eq!(last, id);
+/// # Ok(())
+/// # }
+/// ```
 impl<DB: Database> Type<DB> for Snowflake
 where
     i64: Type<DB>,
@@ -23,7 +40,6 @@ where
     }
 }
 
-#[cfg_attr(docsrs, doc(cfg(feature = "sqlx")))]
 impl<'q, DB: Database> Encode<'q, DB> for Snowflake
 where
     i64: Encode<'q, DB>,
@@ -38,7 +54,6 @@ where
     }
 }
 
-#[cfg_attr(docsrs, doc(cfg(feature = "sqlx")))]
 impl<'r, DB: Database> Decode<'r, DB> for Snowflake
 where
     i64: Decode<'r, DB>,

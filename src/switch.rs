@@ -1,5 +1,8 @@
 //! One generator at a time out of one for each node, switched while other threads use it.
 
+use core::array;
+use std::sync::Arc;
+
 use once_cell::race::OnceBox;
 
 use crate::clock::Clock;
@@ -12,13 +15,18 @@ use crate::sync::{AtomicU32, Ordering};
 /// The current generator, of those built so far.
 ///
 /// Generators stay once they are built, so that a thread may use one while another switches, and a switch back to a
-/// node goes on where the node stopped. There are at most 1024 of them, and no lock.
+/// node goes on where the node stopped. There are at most 1024 of them, and no lock. Clones are the same switch: the
+/// keeper of a lease moves it, and those who issue follow.
 #[derive(Debug)]
-pub(crate) struct Switch<C> {
+pub(crate) struct Switch<C>(Arc<Generators<C>>);
+
+#[derive(Debug)]
+struct Generators<C> {
     builder: GeneratorBuilder<C>,
-    generators: Box<[OnceBox<Generator<C>>]>,
     /// The index of the node, with SPECIFIED since the first one and PRESENT while there is one.
     current: AtomicU32,
+    /// By the index of the node; here and not in a box, which would be one more step on the way to each ID.
+    built: [OnceBox<Generator<C>>; Node::COUNT],
 }
 
 const SPECIFIED: u32 = 1 << 16;
@@ -27,26 +35,32 @@ const PRESENT: u32 = 1 << 17;
 impl<C> Switch<C> {
     /// The generator of a node, if it was built.
     pub(crate) fn built(&self, node: Node) -> Option<&Generator<C>> {
-        self.generators.get(usize::from(node.index()))?.get()
+        self.0.built.get(usize::from(node.index()))?.get()
+    }
+}
+
+impl<C> Clone for Switch<C> {
+    fn clone(&self) -> Self {
+        Switch(Arc::clone(&self.0))
     }
 }
 
 impl<C: Clock + Clone> Switch<C> {
     /// A switch without a current generator; the node of the builder does not matter.
     pub(crate) fn new(builder: GeneratorBuilder<C>) -> Self {
-        let generators = (0..Node::COUNT).map(|_| OnceBox::new()).collect();
-        Switch { builder, generators, current: AtomicU32::new(0) }
+        let built = array::from_fn(|_| OnceBox::new());
+        Switch(Arc::new(Generators { builder, current: AtomicU32::new(0), built }))
     }
 
     pub(crate) fn epoch(&self) -> Epoch {
-        self.builder.epoch()
+        self.0.builder.epoch()
     }
 
     /// The current generator.
     #[inline]
     pub(crate) fn get(&self) -> Option<&Generator<C>> {
         // Acquire: with the Release below; without it the generator it names might not be seen in its place yet.
-        let current = self.current.load(Ordering::Acquire);
+        let current = self.0.current.load(Ordering::Acquire);
         if current & PRESENT == 0 {
             return None;
         }
@@ -56,7 +70,7 @@ impl<C: Clock + Clone> Switch<C> {
     /// The current node, or the last one, and whether it is current.
     pub(crate) fn node(&self) -> (Option<Node>, bool) {
         // Relaxed: a look, as true as any a moment later.
-        let current = self.current.load(Ordering::Relaxed);
+        let current = self.0.current.load(Ordering::Relaxed);
         ((current & SPECIFIED != 0).then(|| node_of(current)), current & PRESENT != 0)
     }
 
@@ -70,14 +84,15 @@ impl<C: Clock + Clone> Switch<C> {
     /// Makes a node current that has a generator already.
     pub(crate) fn point(&self, node: Node) {
         // Release: as in `get`.
-        self.current.store(present(node), Ordering::Release);
+        self.0.current.store(present(node), Ordering::Release);
     }
 
     /// Makes a node current, if no other one is.
     pub(crate) fn set_first(&self, node: Node) -> Result<(), Error> {
         self.generator(node)?.check()?;
         // Release: as in `get`.
-        self.current
+        self.0
+            .current
             .fetch_update(Ordering::Release, Ordering::Relaxed, |current| {
                 (current & PRESENT == 0).then_some(present(node))
             })
@@ -91,14 +106,14 @@ impl<C: Clock + Clone> Switch<C> {
     /// Leaves no generator current, and says whether one was.
     pub(crate) fn clear(&self) -> bool {
         // Release: nothing is published, but who switches later builds on it.
-        self.current.fetch_and(!PRESENT, Ordering::Release) & PRESENT != 0
+        self.0.current.fetch_and(!PRESENT, Ordering::Release) & PRESENT != 0
     }
 
     /// The generator of a node, built if there is none yet.
     pub(crate) fn generator(&self, node: Node) -> Result<&Generator<C>, Error> {
         // Two threads may build one each; the second is dropped before anyone has used it.
-        self.generators[usize::from(node.index())]
-            .get_or_try_init(|| self.builder.clone().node(node).build().map(Box::new))
+        self.0.built[usize::from(node.index())]
+            .get_or_try_init(|| self.0.builder.clone().node(node).build().map(Box::new))
     }
 }
 

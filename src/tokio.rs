@@ -6,8 +6,10 @@
 use core::time::Duration;
 use std::time::Instant;
 
+use ::tokio::task::coop::consume_budget;
 use ::tokio::time::sleep;
 
+use crate::client::PyflakeClient;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::generator::Generator;
@@ -40,11 +42,16 @@ impl<C: Clock> Generator<C> {
     /// As [`next_id`](Self::next_id). [`Error::WaitTooLong`] also if other callers were faster for `max_wait`.
     pub async fn next_id_async(&self) -> Result<Snowflake, Error> {
         let max_wait = self.max_wait();
-        let mut begun = None;
+        let mut begun: Option<(Instant, Duration, Duration)> = None;
         loop {
             let rest = match self.try_next_id() {
                 Err(Error::Exhausted { retry_after }) => retry_after,
-                done => return done,
+                done => {
+                    if let (Ok(_), Some((start, ..))) = (&done, begun) {
+                        self.count_wait(start.elapsed());
+                    }
+                    return done;
+                }
             };
             if rest > max_wait {
                 return Err(Error::WaitTooLong { wait: rest, max_wait });
@@ -65,7 +72,8 @@ impl<C: Clock> Generator<C> {
         }
     }
 
-    /// Fills a slice with increasing IDs, and lets the worker run other tasks while it waits.
+    /// Fills a slice with increasing IDs, and lets the worker run other tasks while it waits, and every so often while it
+    /// need not: batches take turns, so that the last is not kept waiting until all others are done.
     ///
     /// It claims one at a time, so unlike those of [`fill`](Self::fill) they need not be consecutive, and each wait
     /// may take `max_wait`. A future that is dropped has lost the IDs it had written to the slice, and no others.
@@ -76,6 +84,8 @@ impl<C: Clock> Generator<C> {
     pub async fn fill_async(&self, ids: &mut [Snowflake]) -> Result<(), Error> {
         for id in ids {
             *id = self.next_id_async().await?;
+            // After the ID, as one that is issued and not written would be lost.
+            consume_budget().await;
         }
         Ok(())
     }
@@ -114,7 +124,43 @@ impl<C: Clock + Clone> LeasedGenerator<C> {
     pub async fn fill_async(&self, ids: &mut [Snowflake]) -> Result<(), Error> {
         for id in ids {
             *id = self.next_id_async().await?;
+            consume_budget().await;
         }
         Ok(())
+    }
+}
+
+impl<C: Clock + Clone> PyflakeClient<C> {
+    /// Generates an ID as [`generate`](Self::generate) does, but lets the worker run other tasks while it waits, also
+    /// for the renewal of a lease.
+    ///
+    /// Dropping the future loses no ID: one that was issued is numbered and remembered, and handed out, at the same
+    /// poll.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use pyflake::{CachePolicy, Epoch, PyflakeClient};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let client = Arc::new(PyflakeClient::builder(Epoch::TWITTER).cache(CachePolicy::Recent(100)).build());
+    /// client.create_generator(11, 3)?;
+    /// let handler = Arc::clone(&client);
+    /// let id = tokio::spawn(async move { handler.generate_async().await }).await??;
+    /// assert_eq!(client.cached(1).map(|record| record.snowflake), Some(id));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoGenerator`] without a generator, otherwise as [`Generator::next_id_async`].
+    pub async fn generate_async(&self) -> Result<Snowflake, Error> {
+        let id = match self.lease() {
+            Some(lease) => lease.next_id_async().await,
+            None => self.generator()?.next_id_async().await,
+        }?;
+        self.adopt(id);
+        Ok(id)
     }
 }

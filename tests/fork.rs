@@ -4,59 +4,18 @@
 #![expect(unsafe_code, reason = "std has no fork, no waitpid and no _exit")]
 
 mod common;
+mod forked;
 
-use core::time::Duration;
 use std::io::{self, Read, Write};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
-use std::time::Instant;
 
 use common::{EPOCH, Ends, MS, NOW, Naive, check_distinct, check_increasing, node};
-use pyflake::{Clock, CoarseClock, Epoch, Error, Generator, PyflakeClient, ShardedGenerator, Snowflake, SystemClock};
-
-/// A child that has not ended after this hangs.
-const HANGS: Duration = Duration::from_secs(20);
-
-struct Child(libc::pid_t);
-
-/// Forks. The child does `work` and exits with its answer, or 101 if it panics; it never returns from here.
-fn fork(work: impl FnOnce() -> i32) -> Child {
-    // SAFETY: the child runs `work` alone, which allocates (the C library's allocator is made for that) and issues IDs.
-    match unsafe { libc::fork() } {
-        -1 => panic!("fork: {}", io::Error::last_os_error()),
-        0 => {
-            let code = catch_unwind(AssertUnwindSafe(work)).unwrap_or(101);
-            // SAFETY: it ends the process without running anything of the parent's.
-            unsafe { libc::_exit(code) }
-        }
-        child => Child(child),
-    }
-}
-
-impl Child {
-    /// The exit code; kills a child that hangs.
-    fn wait(self) -> Result<i32, String> {
-        let start = Instant::now();
-        loop {
-            let mut status = 0;
-            // SAFETY: `status` is a live i32.
-            match unsafe { libc::waitpid(self.0, &raw mut status, libc::WNOHANG) } {
-                0 if start.elapsed() < HANGS => thread::sleep(MS),
-                0 => {
-                    // SAFETY: the child is ours and not waited for yet, so the number is still its own.
-                    unsafe {
-                        libc::kill(self.0, libc::SIGKILL);
-                        libc::waitpid(self.0, &raw mut status, 0);
-                    }
-                    return Err("the child hangs".to_owned());
-                }
-                pid if pid == self.0 && libc::WIFEXITED(status) => return Ok(libc::WEXITSTATUS(status)),
-                pid => return Err(format!("waitpid: {pid}, status {status}: {}", io::Error::last_os_error())),
-            }
-        }
-    }
-}
+use forked::fork;
+use pyflake::lease::{FileStore, LeaseState, LeasedGenerator};
+use pyflake::{
+    CachePolicy, Clock, CoarseClock, Epoch, Error, Generator, PyflakeClient, ShardedGenerator, Snowflake, SystemClock,
+};
 
 /// The exit code of a child by its checks: 0 if all hold, or else the place of the first that does not, from 1.
 fn first_failure(checks: &[bool]) -> i32 {
@@ -102,10 +61,16 @@ fn the_child_is_refused_what_the_parent_issues_from() {
     let client = PyflakeClient::new(EPOCH);
     client.create_generator(12, 2).unwrap();
     client.generate().unwrap();
+    let dir = std::env::temp_dir().join(format!("pyflake-fork-{}", std::process::id()));
+    let lease = LeasedGenerator::new(FileStore::open(&dir, EPOCH).unwrap()).unwrap();
+    let leased = PyflakeClient::leased(lease, CachePolicy::All);
+    leased.generate().unwrap();
 
     let child = fork(|| {
         let refused = |error| error == Some(Error::Forked);
         first_failure(&[
+            refused(leased.generate().err()),
+            leased.lease().is_some_and(|lease| lease.state() == LeaseState::Lost),
             refused(generator.next_id().err()),
             refused(generator.try_next_id().err()),
             refused(generator.reserve(1).err()),
@@ -127,6 +92,9 @@ fn the_child_is_refused_what_the_parent_issues_from() {
     });
     assert_eq!(child.wait(), Ok(0));
     assert!(generator.next_id().is_ok() && full.next_id().is_ok() && client.generate().is_ok(), "the parent goes on");
+    assert!(leased.generate().is_ok());
+    leased.release().unwrap();
+    std::fs::remove_dir_all(&dir).unwrap();
 }
 
 #[test]

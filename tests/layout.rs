@@ -192,6 +192,21 @@ fn from_str_reads_nothing_but_ascii_digits() {
         let error = text.parse::<Snowflake>().unwrap_err();
         assert!(matches!(error, Error::InvalidId { .. }), "{text:?}: {error:?}");
     }
+    for (text, at) in [
+        ("", 0),
+        ("+1", 0),
+        ("12x", 2),
+        ("1\u{661}", 1),
+        ("18446744073709551616", 19),
+        ("99999999999999999999", 19),
+        ("000100000000000000000000000", 23),
+        ("1x0000000000000000000000", 1),
+    ] {
+        let error = text.parse::<Snowflake>().unwrap_err();
+        assert!(matches!(error, Error::InvalidId { position, .. } if position == at), "{text:?}: {error:?}");
+        assert!(error.to_string().contains(&format!("at position {at} ")), "{error}");
+    }
+    assert_eq!("00".parse(), Ok(Snowflake::from(0)), "leading zeros are no fault");
     assert_eq!("18446744073709551615".parse(), Ok(Snowflake::from(u64::MAX)));
     assert_eq!("0".parse(), Ok(Snowflake::from(0)));
 }

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use pyflake::lease::{FileStore, LeaseError, LeaseStore, LeasedGenerator, Owner, Request};
 use pyflake::{Epoch, Generator, Node};
-use workers::{faketime, issue};
+use workers::{faketime, issue, set_wall_clock};
 
 const EPOCH: Epoch = Epoch::from_unix_millis(1_555_301_520_000);
 
@@ -87,16 +87,10 @@ fn start(faketime: &Path, offset: &Path, role: &Role, output: &Path) -> Child {
         Role::Lease(dir) => format!("lease:{}", dir.display()),
         Role::Bare(node) => format!("bare:{}/{}", node.pid(), node.seed()),
     };
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "worker"])
-        .envs([(ROLE, &*role), ("FAKETIME_NO_CACHE", "1"), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")])
-        .env(OUTPUT, output)
-        .env("LD_PRELOAD", faketime)
-        .env("FAKETIME_TIMESTAMP_FILE", offset)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "worker"]).env(ROLE, role).env(OUTPUT, output).stdout(Stdio::null()).stderr(Stdio::null());
+    set_wall_clock(&mut command, faketime, offset);
+    command.spawn().unwrap()
 }
 
 fn kill(child: &mut Child) {

@@ -6,8 +6,9 @@ mod common;
 
 use std::fmt::Debug;
 
-use common::{EPOCH, node, number};
+use common::{EPOCH, manual, ms, node, number};
 use proptest::prelude::*;
+use pyflake::lease::LeaseState;
 use pyflake::{Epoch, Generator, Info, Node, PyflakeClient, Record, Snowflake};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -218,6 +219,12 @@ fn info_and_stats_have_their_fields() {
     assert_eq!(json["waited"], json!({"secs": 0, "nanos": 0}));
     assert_eq!(json["clock"]["syncs"], stats.clock.syncs);
     assert_eq!(json["window"], Value::Null);
+    assert_eq!(json["lead"], json!({"secs": 0, "nanos": 0}));
+
+    let ahead = manual().1.max_lead(ms(2)).allow_repeats_after_restart().build().unwrap();
+    ahead.reserve(3 * 4096).unwrap();
+    let json = serde_json::to_value(ahead.stats()).unwrap();
+    assert_eq!(json["lead"], json!({"secs": 0, "nanos": 2_000_000}));
 }
 
 proptest! {
@@ -232,5 +239,17 @@ proptest! {
             Ok(_) => comes_back(&Forms::of(id)),
             Err(_) => prop_assert!(to_string(&Forms::of(id)).is_err()),
         }
+    }
+}
+
+#[test]
+fn the_state_of_a_lease_is_a_word_and_what_goes_with_it() {
+    let held = LeaseState::Held { node: Node::new(7, 16).unwrap(), until: 1_668_081_269_486 };
+    for (state, json) in [
+        (held, json!({ "state": "held", "node": "7/16", "until": 1_668_081_269_486_u64 })),
+        (LeaseState::Degraded { since: 5 }, json!({ "state": "degraded", "since": 5 })),
+        (LeaseState::Lost, json!({ "state": "lost" })),
+    ] {
+        assert_eq!(serde_json::to_value(state).unwrap(), json);
     }
 }

@@ -4,6 +4,7 @@ use core::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use core::time::Duration;
 
 use crate::stats::ClockStats;
+use crate::trace;
 
 /// What the discipline reads: three clocks of one machine.
 pub(super) trait Source {
@@ -60,6 +61,23 @@ struct Reading {
     raw: u64,
     wall: u64,
     after: u64,
+}
+
+/// What a sync finds that people want to know, in nanoseconds.
+#[derive(Default)]
+struct Found {
+    /// By how much the wall was set back.
+    step_back: Option<u64>,
+    /// How far off the counter was that is left.
+    counter_error: Option<u64>,
+}
+
+impl Found {
+    /// Tells it, once the words are what they should be: whoever hears of it may read this clock.
+    fn tell(self) {
+        self.step_back.into_iter().for_each(trace::wall_set_back);
+        self.counter_error.into_iter().for_each(trace::counter_left);
+    }
 }
 
 /// A quotient or a high half that is known to fit.
@@ -128,7 +146,7 @@ impl<S: Source> Discipline<S> {
         if now.saturating_sub(last) >= PERIOD
             && self.last_sync.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
         {
-            self.sync(now - last);
+            self.sync(now - last).tell();
         }
         now.wrapping_add(self.monotonic_offset.load(Ordering::Relaxed))
     }
@@ -147,7 +165,8 @@ impl<S: Source> Discipline<S> {
     /// for so long that another has done the same leaves the words as they are.
     #[cold]
     #[inline(never)]
-    fn sync(&self, elapsed: u64) {
+    fn sync(&self, elapsed: u64) -> Found {
+        let mut found = Found::default();
         // Relaxed, all of them but the window: single words, each swapped only from what was read here.
         let offset = self.monotonic_offset.load(Ordering::Relaxed);
         let counter_offset = self.counter_offset.load(Ordering::Relaxed);
@@ -157,16 +176,17 @@ impl<S: Source> Discipline<S> {
         let correction = lead.min(SLEW.cast_signed());
         let corrected = offset.wrapping_sub(correction.cast_unsigned());
         if self.monotonic_offset.compare_exchange(offset, corrected, Ordering::Relaxed, Ordering::Relaxed).is_err() {
-            return;
+            return found;
         }
-        let last_lead = self.lead.swap(lead - correction, Ordering::Relaxed);
-        if lead.saturating_sub(last_lead) > STEP {
+        let step_back = lead.saturating_sub(self.lead.swap(lead - correction, Ordering::Relaxed));
+        if step_back > STEP {
             self.step_backs.fetch_add(1, Ordering::Relaxed);
+            found.step_back = Some(step_back.unsigned_abs());
         }
         self.syncs.fetch_add(1, Ordering::Relaxed);
 
         if self.span.load(Ordering::Relaxed) == 0 {
-            return;
+            return found;
         }
         // What the counter made of the time since the last sync, against what the monotonic clock did.
         let by_counter = self.nanos(reading.raw.wrapping_add(counter_offset));
@@ -178,13 +198,15 @@ impl<S: Source> Discipline<S> {
             // It stopped, jumped, or runs over 1 % off: never again. The offset stays, as a thread that has read the
             // counter and not yet the offset must not get a time from two worlds.
             self.span.store(0, Ordering::Relaxed);
-            return;
+            found.counter_error = Some(error);
+            return found;
         };
         if self.counter_offset.compare_exchange(counter_offset, corrected, Ordering::Relaxed, Ordering::Relaxed).is_ok()
         {
             // Release: with the offset above.
             self.window.store(self.window(&reading), Ordering::Release);
         }
+        found
     }
 
     /// Reads all clocks at nearly one moment, at the fourth attempt at whatever moment it is.

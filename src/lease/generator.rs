@@ -16,6 +16,7 @@ use crate::lease::{LeaseError, LeaseStore};
 use crate::node::Node;
 use crate::snowflake::{Record, Snowflake};
 use crate::stats::Stats;
+use crate::switch::Switch;
 use crate::wait::Wait;
 
 /// Issues IDs on a node that it holds under a lease: unique also across processes, crashes and restarts.
@@ -76,6 +77,8 @@ pub enum OnLost {
 
 /// How it stands with the lease of a [`LeasedGenerator`], for health checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(tag = "state", rename_all = "lowercase"))]
 pub enum LeaseState {
     /// The lease is held and was renewed when it was last due.
     Held {
@@ -325,15 +328,21 @@ impl<C: Clock + Clone> LeasedGenerator<C> {
         }
     }
 
+    /// The switch that it issues by.
+    pub(crate) fn switch(&self) -> Switch<C> {
+        self.lease.switch()
+    }
+
+    /// Why there is no generator.
     #[cold]
-    fn lost(&self) -> Error {
+    pub(crate) fn lost(&self) -> Error {
         if self.generation == fork::generation() { Error::LeaseLost } else { Error::Forked }
     }
 
     /// Has the lease renewed after an error that a renewal may mend, and tries again until `max_wait` is over.
     #[cold]
     #[inline(never)]
-    fn when_renewed<T>(
+    pub(crate) fn when_renewed<T>(
         &self,
         mut error: Error,
         attempt: impl Fn(&Generator<C>) -> Result<T, Error>,
@@ -370,7 +379,8 @@ impl<C: Clock + Clone> LeasedGenerator<C> {
         }
     }
 
-    fn stop(&mut self) -> Result<(), LeaseError> {
+    /// Gives the node back, if that is not done yet; for a caller that lets nobody else issue by it.
+    pub(crate) fn stop(&mut self) -> Result<(), LeaseError> {
         let Some(keeper) = self.keeper.take() else { return Ok(()) };
         if self.generation == fork::generation() {
             keeper.stop()

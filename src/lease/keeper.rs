@@ -1,6 +1,7 @@
 //! The thread that keeps a lease: it alone talks to the store, and it alone moves the window.
 
 use core::fmt;
+use core::mem;
 use core::time::Duration;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,6 +16,7 @@ use crate::lease::{Grant, LeaseError, LeaseState, LeaseStore, OnLost, Owner, Req
 use crate::node::generate_seed;
 use crate::switch::Switch;
 use crate::sync::{AtomicU64, Ordering};
+use crate::trace;
 
 /// What the keeper and the callers of a leased generator share.
 pub(super) struct Lease<C> {
@@ -74,6 +76,11 @@ impl<C: Clock + Clone> Lease<C> {
         self.switch.get()
     }
 
+    /// The switch itself, for a client that issues by it.
+    pub(super) fn switch(&self) -> Switch<C> {
+        self.switch.clone()
+    }
+
     pub(super) fn state(&self, keeper_lives: bool) -> LeaseState {
         let (Some(node), true) = self.switch.node() else { return LeaseState::Lost };
         let Some(until) = self.generator().and_then(Generator::window_end) else { return LeaseState::Lost };
@@ -123,6 +130,7 @@ impl<C: Clock + Clone> Lease<C> {
         })?;
         self.switch.point(grant.node);
         self.succeeded();
+        trace::lease_acquired(&grant, self.left(&grant));
         Ok(grant)
     }
 
@@ -146,7 +154,9 @@ impl<C: Clock + Clone> Lease<C> {
             generator.extend(renewed.until);
         }
         *grant = renewed;
-        self.succeeded();
+        if self.succeeded() {
+            trace::lease_renewed(grant, self.left(grant));
+        }
         Ok(())
     }
 
@@ -162,18 +172,30 @@ impl<C: Clock + Clone> Lease<C> {
     fn release(&self, grant: &Grant) -> Result<(), LeaseError> {
         let used_until = self.generator().and_then(Generator::finish).unwrap_or(grant.until);
         self.switch.clear();
-        self.store.release(grant, used_until.min(grant.until).max(grant.floor))
+        self.store
+            .release(grant, used_until.min(grant.until).max(grant.floor))
+            .inspect(|()| trace::lease_released(grant))
+            .inspect_err(|error| trace::lease_not_released(grant, error))
     }
 
-    fn succeeded(&self) {
+    /// What is left of a window in milliseconds, for the events.
+    fn left(&self, grant: &Grant) -> u64 {
+        if trace::ON { grant.until.saturating_sub(self.clock.unix_millis()) } else { 0 }
+    }
+
+    /// Notes a success, and answers whether the call before had failed.
+    fn succeeded(&self) -> bool {
         // Relaxed, here and below: for people; the window itself is the generator's limit.
-        self.renewed.store(self.clock.unix_millis() << 1, Ordering::Relaxed);
+        let before = self.renewed.swap(self.clock.unix_millis() << 1, Ordering::Relaxed);
         self.renewed_after.store(self.age(), Ordering::Relaxed);
+        before & FAILING != 0
     }
 
-    fn failed(&self, error: LeaseError) {
-        self.renewed.fetch_or(FAILING, Ordering::Relaxed);
-        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(error));
+    /// Notes a failure, and answers whether the call before had succeeded.
+    fn failed(&self, error: &Arc<LeaseError>) -> bool {
+        let before = self.renewed.fetch_or(FAILING, Ordering::Relaxed);
+        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(error));
+        before & FAILING == 0
     }
 
     /// The time to the next renewal: a third of the window, or a tenth after a failure, less up to a quarter of it, so
@@ -253,30 +275,51 @@ fn keep<C: Clock + Clone>(
     mut grant: Grant,
     nudged: &Receiver<()>,
 ) -> Result<(), LeaseError> {
+    // Whether it was told that the window has ended.
+    let mut ended = false;
     loop {
         if hung_up(nudged, lease.pause()) {
             return lease.release(&grant);
         }
         match lease.renew(&mut grant) {
-            Ok(()) => {}
+            Ok(()) => ended = false,
             Err(error @ LeaseError::Lost { .. }) => {
                 lease.close();
-                lease.failed(error);
+                let error = Arc::new(error);
+                lease.failed(&error);
                 if lease.on_lost == OnLost::Stop {
+                    trace::lease_lost_for_good(&grant, &error);
                     return Err(lost());
                 }
+                trace::lease_lost(&grant, &error);
+                let mut told = false;
                 grant = loop {
                     if hung_up(nudged, lease.pause()) {
                         return Err(lost());
                     }
                     match lease.acquire(label) {
                         Ok(grant) => break grant,
-                        Err(error) => lease.failed(error),
+                        Err(error) => {
+                            let error = Arc::new(error);
+                            lease.failed(&error);
+                            if !mem::replace(&mut told, true) {
+                                trace::lease_not_acquired(&error);
+                            }
+                        }
                     }
                 };
+                ended = false;
             }
             // The store may or may not have the new window: the old one stands until it says so.
-            Err(error) => lease.failed(error),
+            Err(error) => {
+                let error = Arc::new(error);
+                if lease.failed(&error) {
+                    trace::lease_degraded(&grant, lease.left(&grant), &error);
+                }
+                if trace::ON && lease.left(&grant) == 0 && !mem::replace(&mut ended, true) {
+                    trace::window_ended(&grant, &error);
+                }
+            }
         }
     }
 }

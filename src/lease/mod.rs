@@ -24,6 +24,11 @@
 //! one that restarts without its last second. Two owners of one node were measured after a failover. A database that is
 //! there for sessions and caches is the wrong place for the one fact that must not be forgotten.
 //!
+//! # In a server
+//!
+//! [`PyflakeClient::leased`](crate::PyflakeClient::leased) is what handlers share. `examples/server` in the repository is
+//! a whole server, with its health, its metrics and its end.
+//!
 //! # In Kubernetes
 //!
 //! A lease needs no `StatefulSet`: any replica takes any node. What it needs is a `SIGTERM` that is answered by dropping

@@ -14,7 +14,7 @@ use pyflake::{Generator, Node};
 use crate::fleet::proxy::{Network, Proxy};
 use crate::fleet::{EPOCH, now, request, unique};
 use crate::server::{REQUIRED, Server, Store, leave_free, open, open_within, url};
-use crate::workers::{faketime, issue};
+use crate::workers::{faketime, issue, set_wall_clock};
 
 /// What a worker is told through its environment.
 const ROLE: &str = "PYFLAKE_TEST_ROLE";
@@ -130,19 +130,16 @@ impl Run<'_> {
 
     fn launch(&mut self, process: u64) -> Process {
         self.lives += 1;
-        let child = Command::new(std::env::current_exe().unwrap())
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
             .args(["--exact", "fleet::chaos::worker"])
-            .envs([("FAKETIME_NO_CACHE", "1"), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")])
             .env(ROLE, format!("{:?}", self.role))
             .env(URL, url(self.proxy.port()))
             .env(OUTPUT, self.dir.join(format!("life-{}", self.lives)))
-            .env("LD_PRELOAD", self.faketime)
-            .env("FAKETIME_TIMESTAMP_FILE", self.offset(process))
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Process { child, stopped: false }
+            .stderr(Stdio::null());
+        set_wall_clock(&mut command, self.faketime, &self.offset(process));
+        Process { child: command.spawn().unwrap(), stopped: false }
     }
 
     /// How many IDs are in the workers' files, and how many of them are there again.

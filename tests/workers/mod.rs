@@ -1,12 +1,17 @@
 //! What the tests with worker processes share: clocks that are set, and IDs that are written down as they are handed out.
 
-use std::fs::{self, File};
+#[path = "../faketime/mod.rs"]
+mod faketime;
+
+use std::fs::File;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
 use pyflake::{Error, Snowflake};
+
+pub(crate) use faketime::{faketime, set_wall_clock};
 
 /// Issues from two threads, up to so many IDs a turn, into a file each and without a buffer: what is in the files has been
 /// handed out.
@@ -24,15 +29,4 @@ pub(crate) fn issue(output: &Path, a_turn: usize, next_id: impl Fn() -> Result<S
             });
         }
     });
-}
-
-/// libfaketime, or `None` to skip the test.
-pub(crate) fn faketime() -> Option<PathBuf> {
-    let found = fs::read_dir("/usr/lib").unwrap().flatten();
-    let found = found.map(|dir| dir.path().join("faketime/libfaketimeMT.so.1")).find(|path| path.exists());
-    if found.is_none() {
-        assert!(std::env::var_os("PYFLAKE_REQUIRE_FAKETIME").is_none(), "libfaketime is required and not installed");
-        eprintln!("skipped: this test sets clocks with libfaketime; install Debian's package faketime to run it");
-    }
-    found
 }

@@ -226,6 +226,82 @@ fn idle_for_an_hour() {
     assert!(lead(&sim, &clock).abs() < 1000);
 }
 
+/// What is told while `work` goes on, a line for each event.
+#[cfg(feature = "tracing")]
+fn told(work: impl FnOnce()) -> Vec<String> {
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let subscriber = tracing_subscriber::fmt().without_time().with_ansi(false).with_writer(Mutex::new(writer)).finish();
+    tracing::subscriber::with_default(subscriber, work);
+    let mut lines = String::new();
+    std::io::Read::read_to_string(&mut reader, &mut lines).unwrap();
+    lines.lines().map(|line| line.trim_start().to_owned()).collect()
+}
+
+#[cfg(feature = "tracing")]
+#[test]
+fn steps_back_and_the_loss_of_the_counter_are_told_once() {
+    let sim = Sim::default();
+    let clock = Discipline::new(&sim);
+    let quiet = told(|| {
+        sim.drift.set(52);
+        run(&sim, &clock, SECOND);
+        sim.wall.set(SECOND.cast_signed());
+        run(&sim, &clock, SECOND);
+    });
+    assert_eq!(quiet, Vec::<String>::new(), "a step forward and a drift are nothing to worry about");
+    let back = told(|| {
+        sim.wall.set(-SECOND.cast_signed());
+        run(&sim, &clock, SECOND);
+    });
+    let [line] = &back[..] else { panic!("{back:?}") };
+    assert_eq!(line, "WARN pyflake: the wall clock was set back behind_ms=2000");
+    let left = told(|| {
+        sim.frozen.set(Some(sim.counter()));
+        sim.time.set(sim.time.get() + PERIOD);
+        clock.unix_nanos();
+        run(&sim, &clock, SECOND);
+    });
+    let [line] = &left[..] else { panic!("{left:?}") };
+    assert!(
+        line.starts_with("WARN pyflake: the processor's counter is off, and is not used any more off_us="),
+        "{line}"
+    );
+}
+
+/// A subscriber that reads the clock it is told about finds it as it will be.
+#[cfg(feature = "tracing")]
+#[test]
+fn what_is_told_is_over() {
+    use tracing_subscriber::fmt::MakeWriter;
+
+    struct Reads(Arc<SimClock>, Arc<Mutex<Vec<ClockStats>>>);
+
+    impl<'a> MakeWriter<'a> for Reads {
+        type Writer = std::io::Sink;
+
+        fn make_writer(&'a self) -> Self::Writer {
+            self.0.unix_time();
+            self.1.lock().unwrap().push(self.0.stats());
+            std::io::sink()
+        }
+    }
+
+    let generator = generator(0);
+    let sim = Arc::clone(&generator.clock().sim);
+    let clock = Arc::new(SimClock { sim: Arc::clone(&sim), clock: Discipline::new(Arc::clone(&sim)) });
+    let seen = Arc::default();
+    let subscriber = tracing_subscriber::fmt().with_writer(Reads(Arc::clone(&clock), Arc::clone(&seen))).finish();
+    tracing::subscriber::with_default(subscriber, || {
+        sim.wall.set(-SECOND.cast_signed());
+        sim.frozen.set(Some(sim.counter()));
+        sim.time.set(sim.time.get() + PERIOD);
+        clock.unix_time();
+    });
+    let seen = seen.lock().unwrap();
+    assert_eq!(seen.len(), 2);
+    assert!(seen.iter().all(|stats| stats.step_backs == 1 && !stats.counter), "{seen:?}");
+}
+
 /// The disciplined clock of a simulated machine, as a generator has it.
 struct SimClock {
     sim: Arc<Sim>,

@@ -1,0 +1,114 @@
+//! `/health`: whether the server can issue IDs, for a load balancer and for people.
+//!
+//! Use it for readiness, and not for liveness: a server that has lost its node is getting another one, and a new process
+//! would do no better.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use pyflake::lease::{LeaseState, LeasedGenerator};
+use pyflake::{Clock, Lifetime, PyflakeClient, SystemClock};
+use serde::Serialize;
+
+const DAY: u64 = 24 * 60 * 60;
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Health {
+    status: Status,
+    /// `null` for a client without a lease.
+    lease: Option<Lease>,
+    lifetime: Left,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Status {
+    Ok,
+    /// IDs are issued, but not for long, or they do not fit a `BIGINT` any more: somebody should look.
+    Degraded,
+    /// No ID can be issued.
+    Unavailable,
+}
+
+#[derive(Debug, Serialize)]
+struct Lease {
+    #[serde(flatten)]
+    state: LeaseState,
+    /// What is left of the window. Until then IDs are issued, whatever becomes of the store.
+    window_millis: u128,
+    /// Why the store's last failing call failed, also if that is over.
+    last_error: Option<String>,
+}
+
+/// Days until IDs run out.
+#[derive(Debug, Serialize)]
+struct Left {
+    days: u64,
+    /// The same for those that are stored as `BIGINT`.
+    bigint_days: u64,
+}
+
+pub(crate) async fn health(State(client): State<Arc<PyflakeClient>>) -> (StatusCode, Json<Health>) {
+    let (lifetime, now) = (client.info().epoch.lifetime(), SystemClock::new().unix_millis());
+    // Looked at once: the keeper of the lease may change it at any moment.
+    let state = client.lease().map(LeasedGenerator::state);
+    let window = client.stats().window;
+    let status = status(state, window, lifetime, now);
+    let health = Health {
+        status,
+        lease: state.map(|state| Lease {
+            state,
+            window_millis: window.unwrap_or_default().as_millis(),
+            last_error: client.lease().and_then(LeasedGenerator::last_error).map(|error| error.to_string()),
+        }),
+        lifetime: Left {
+            days: lifetime.remaining(now).as_secs() / DAY,
+            bigint_days: lifetime.i64_remaining(now).as_secs() / DAY,
+        },
+    };
+    let code = if status == Status::Unavailable { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    (code, Json(health))
+}
+
+fn status(lease: Option<LeaseState>, window: Option<Duration>, lifetime: Lifetime, now: u64) -> Status {
+    let ended = window.is_some_and(|left| left.is_zero());
+    if lease == Some(LeaseState::Lost) || ended || lifetime.remaining(now).is_zero() {
+        Status::Unavailable
+    } else if matches!(lease, Some(LeaseState::Degraded { .. })) || lifetime.i64_remaining(now).is_zero() {
+        Status::Degraded
+    } else {
+        Status::Ok
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pyflake::{Epoch, Node};
+
+    use super::*;
+
+    #[test]
+    fn what_ends_issue_is_unavailable_and_what_soon_may_is_degraded() {
+        let (lifetime, node) = (Epoch::TWITTER.lifetime(), Node::with_index(7).unwrap());
+        let held = Some(LeaseState::Held { node, until: 0 });
+        let degraded = Some(LeaseState::Degraded { since: 0 });
+        let (some, none) = (Some(Duration::from_millis(1)), Some(Duration::ZERO));
+        let (now, late, over) = (lifetime.i64_ends - 1, lifetime.i64_ends, lifetime.ends);
+        for (lease, window, now, expected) in [
+            (held, some, now, Status::Ok),
+            (None, None, now, Status::Ok),
+            (degraded, some, now, Status::Degraded),
+            (held, some, late, Status::Degraded),
+            (held, some, over - 1, Status::Degraded),
+            (degraded, none, now, Status::Unavailable),
+            (Some(LeaseState::Lost), none, now, Status::Unavailable),
+            (held, some, over, Status::Unavailable),
+            (None, None, over, Status::Unavailable),
+        ] {
+            assert_eq!(status(lease, window, lifetime, now), expected, "{lease:?}, {window:?}, {now}");
+        }
+    }
+}

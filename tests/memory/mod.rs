@@ -1,0 +1,130 @@
+//! A lease store in memory that fails on demand.
+
+#![allow(dead_code, reason = "every test file is a crate of its own and uses a part of this")]
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use pyflake::lease::{Grant, LeaseError, LeaseStore, Request};
+use pyflake::{Epoch, Node};
+
+pub(crate) const EPOCH: Epoch = Epoch::from_unix_millis(1_555_301_520_000);
+
+/// What a store keeps of a node.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Row {
+    pub(crate) token: u64,
+    pub(crate) until: u64,
+    pub(crate) holder: Option<u64>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    nodes: Vec<Node>,
+    pub(crate) rows: Mutex<BTreeMap<Node, Row>>,
+    /// Nothing answers, and nothing is done.
+    pub(crate) down: AtomicBool,
+    /// Everything is done, and nothing answers.
+    pub(crate) deaf: AtomicBool,
+    /// A renewal panics, and takes the keeper's thread with it.
+    pub(crate) deadly: AtomicBool,
+}
+
+/// A store in memory; clones are the same one.
+#[derive(Clone, Debug)]
+pub(crate) struct MemoryStore(pub(crate) Arc<Shared>);
+
+impl MemoryStore {
+    pub(crate) fn new(nodes: &[(u64, u64)]) -> Self {
+        let nodes = nodes.iter().map(|&(pid, seed)| Node::new(pid, seed).unwrap()).collect();
+        MemoryStore(Arc::new(Shared { nodes, ..Shared::default() }))
+    }
+
+    pub(crate) fn row(&self, node: Node) -> Row {
+        self.0.rows.lock().unwrap().entry(node).or_default().clone()
+    }
+
+    pub(crate) fn steal(&self, node: Node) {
+        let mut rows = self.0.rows.lock().unwrap();
+        let row = rows.entry(node).or_default();
+        row.token += 1;
+        row.holder = Some(0);
+    }
+
+    /// Takes a holder for dead.
+    pub(crate) fn bury(&self, node: Node) {
+        self.0.rows.lock().unwrap().entry(node).or_default().holder = None;
+    }
+
+    pub(crate) fn set_down(&self, down: bool) {
+        self.0.down.store(down, Ordering::SeqCst);
+    }
+
+    pub(crate) fn set_deaf(&self, deaf: bool) {
+        self.0.deaf.store(deaf, Ordering::SeqCst);
+    }
+
+    fn reach(&self) -> Result<(), LeaseError> {
+        if self.0.down.load(Ordering::SeqCst) { Err(unavailable()) } else { Ok(()) }
+    }
+
+    fn answer<T>(&self, answer: T) -> Result<T, LeaseError> {
+        if self.0.deaf.load(Ordering::SeqCst) { Err(unavailable()) } else { Ok(answer) }
+    }
+}
+
+fn unavailable() -> LeaseError {
+    LeaseError::Unavailable { doing: "asking the store".into(), source: "it does not answer".into() }
+}
+
+fn lost() -> LeaseError {
+    LeaseError::Lost { found: "another owner".into() }
+}
+
+impl LeaseStore for MemoryStore {
+    fn epoch(&self) -> Epoch {
+        EPOCH
+    }
+
+    fn acquire(&self, request: &Request) -> Result<Grant, LeaseError> {
+        self.reach()?;
+        let mut rows = self.0.rows.lock().unwrap();
+        for &node in &self.0.nodes {
+            let row = rows.entry(node).or_default();
+            if row.holder.is_none() {
+                let floor = row.until;
+                row.token += 1;
+                row.holder = Some(request.owner.nonce);
+                row.until = request.now.max(floor) + request.window;
+                let (token, until, owner) = (row.token, row.until, request.owner.clone());
+                return self.answer(Grant { node, floor, until, token, owner });
+            }
+        }
+        Err(LeaseError::NoFreeNode { nodes: self.0.nodes.len() })
+    }
+
+    fn renew(&self, grant: &Grant, until: u64) -> Result<Grant, LeaseError> {
+        self.reach()?;
+        assert!(!self.0.deadly.load(Ordering::SeqCst), "a bug in the store");
+        let mut rows = self.0.rows.lock().unwrap();
+        let row = rows.entry(grant.node).or_default();
+        if row.token != grant.token || row.holder != Some(grant.owner.nonce) {
+            return Err(lost());
+        }
+        row.until = row.until.max(until);
+        self.answer(Grant { until: row.until, ..grant.clone() })
+    }
+
+    fn release(&self, grant: &Grant, used_until: u64) -> Result<(), LeaseError> {
+        self.reach()?;
+        let mut rows = self.0.rows.lock().unwrap();
+        let row = rows.entry(grant.node).or_default();
+        if row.token != grant.token || row.holder != Some(grant.owner.nonce) {
+            return Err(lost());
+        }
+        row.holder = None;
+        row.until = used_until;
+        self.answer(())
+    }
+}
