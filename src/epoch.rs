@@ -103,8 +103,8 @@ pub fn to_timestamp(epoch: Epoch, id: Snowflake, unit: TimeUnit) -> f64 {
     }
 }
 
-#[cfg(feature = "std")]
 /// The [`SystemTime`] of a Unix time in milliseconds, where the platform can express it.
+#[cfg(feature = "std")]
 pub(crate) fn system_time(unix_millis: u64) -> Option<SystemTime> {
     UNIX_EPOCH.checked_add(Duration::from_millis(unix_millis))
 }

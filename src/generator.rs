@@ -24,7 +24,7 @@ pub use builder::GeneratorBuilder;
 /// Issues IDs for one node: unique, and increasing for each thread that calls it.
 ///
 /// Every method takes `&self`, so threads share one generator by reference, in an [`Arc`], or as a `static` behind a
-/// `OnceLock` or `LazyLock`. There is no lock in it: an ID is one clock read and one atomic addition.
+/// `OnceLock` or `LazyLock`. There is no lock in it: an ID is one clock read and one atomic operation.
 ///
 /// All generators of a process for one epoch and node issue from one timeline, so building a second one, dropping one
 /// and building it again, or going back to an earlier node repeats nothing. (A generator on a made-up clock such as
@@ -400,7 +400,7 @@ impl<C: Clock> Generator<C> {
     }
 
     pub(crate) fn claim_missed(&self, missed: Missed) -> Option<u64> {
-        self.timeline.claim_missed(missed, self.true_tick(missed.tick), self.spread, &self.counters.lost_races)
+        self.timeline.claim_missed(missed, |tick| self.true_tick(tick), self.spread, &self.counters.lost_races)
     }
 
     #[inline]

@@ -31,7 +31,7 @@ impl Line {
 
     pub fn claim(&self, tick: impl FnOnce() -> u64) -> Option<u64> {
         self.0.claim(false, tick).map_or_else(
-            |missed| self.0.claim_missed(missed, missed.tick, Spread::default(), &Counter::default()),
+            |missed| self.0.claim_missed(missed, |tick| tick, Spread::default(), &Counter::default()),
             Some,
         )
     }

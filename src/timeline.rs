@@ -9,7 +9,7 @@
 //! are disjoint and increasing in that order. That is the whole proof; a thread's own claims are increasing too, as a
 //! thread never sees a word's modification order run backwards.
 //!
-//! A claim of one slot in the tick that is begun, nearly every claim, is an addition: it cannot lose a race, so no
+//! A claim of one slot in a tick that is in use, so nearly every claim of many, is an addition: it cannot lose a race, so no
 //! thread waits for another, and the slot it claims is known from what it read. All others are compare-and-swaps.
 //!
 //! Whether an addition may be tried is said by another word, `gate`, which changes a few times in a tick and not with
@@ -70,9 +70,9 @@ struct Bounds {
 
 /// What the word `gate` says: in which tick a slot may be claimed by addition.
 ///
-/// It is opened by who finds a tick begun at a claim by compare-and-swap, so not for the first ID of a tick, which is
-/// often the only one. It is shut by who moves the state ahead of it, and by whoever adds in vain: before its next call
-/// at the latest, each thread knows.
+/// It is opened by a claim by compare-and-swap in a tick that others have claimed in, so not for the first ID of a tick,
+/// which is often the only one. It is shut by a claim that runs ahead, and by whoever adds in vain. After that the same
+/// thread adds again only where a later tick is open, which the state has reached.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct Gate(u64);
 
@@ -85,9 +85,9 @@ impl Gate {
         Gate(tick << 1 | 1)
     }
 
-    /// Shut for good in a tick and all before it.
-    const fn shut(tick: u64) -> Self {
-        Gate((tick << 1) + 2)
+    /// Shut for good in all ticks before this one.
+    const fn shut_below(tick: u64) -> Self {
+        Gate(tick << 1)
     }
 }
 
@@ -253,7 +253,8 @@ impl Timeline {
     pub(crate) fn claim(&self, look: bool, tick: impl FnOnce() -> u64) -> Result<u64, Missed> {
         // The gate first, the clock second: in the other order a tick that another thread begins in between would look
         // like a clock that stepped back.
-        // Acquire: with the Release in `raise_gate`, the addition finds the tick begun.
+        // Acquire: with the Release in `raise_gate`, the addition finds the tick begun. If it did not, its slot would be as
+        // unique, and of an earlier tick.
         let gate = Gate(self.bounds.gate.load(Ordering::Acquire));
         let tick = tick();
         // Acquire: a new window's limit comes with its floor (see the top of this file).
@@ -273,20 +274,23 @@ impl Timeline {
         }
     }
 
-    /// The rest of [`claim`](Self::claim): the slot that it claimed all the same, or one claimed as a run is.
+    /// The rest of [`claim`](Self::claim): the slot that it claimed all the same, or one claimed as a run is, in the tick
+    /// that `true_tick` makes of the clock's.
     #[inline(never)]
     pub(crate) fn claim_missed(
         &self,
         missed: Missed,
-        true_tick: u64,
+        true_tick: impl FnOnce(u64) -> u64,
         spread: Spread,
         lost_races: &Counter,
     ) -> Option<u64> {
         let found = missed.found;
-        if found != State::START && found.0.wrapping_sub(State::begin(missed.tick)) >= IDS_PER_TICK {
-            // Before this thread's next claim, which would add in vain once more.
-            self.raise_gate(Gate::shut(missed.tick));
+        if found != State::START {
+            // Before this thread's next claim, and before it calls anything that may panic: it adds in vain once. The tick
+            // that was found, if it is full, or the one before: no late opener of an earlier one opens it again.
+            self.raise_gate(Gate::shut_below(tick_of_slot(found.free())));
         }
+        let true_tick = true_tick(missed.tick);
         // A slot is claimed all the same: where the clock was to be looked at, or of a later tick that has come before the
         // addition. It is as good as any once the tick has begun; otherwise it is lost, as the caller has not agreed to
         // wait.
@@ -375,7 +379,7 @@ impl Timeline {
             if self.claims.state.compare_exchange_weak(state, next.0, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
                 if next.is_ahead() {
                     // Nothing may be added to the tick it is in until that begins.
-                    self.raise_gate(Gate::shut(next.tick().saturating_sub(1)));
+                    self.raise_gate(Gate::shut_below(next.tick()));
                 }
                 return Ok(Ok(run));
             }
@@ -473,28 +477,79 @@ impl Timeline {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "std"))]
 mod tests {
     use std::sync::Barrier;
-    use std::thread;
+    use std::{panic, thread};
 
     use super::*;
 
-    /// Two million additions in vain would carry into the tick.
+    /// Two million of them in one tick would carry into it.
+    fn in_vain(line: &Timeline) -> u64 {
+        State(line.claims.state.load(Ordering::Relaxed)).claimed().saturating_sub(IDS_PER_TICK)
+    }
+
+    #[test]
+    fn a_held_up_thread_adds_in_vain_once() {
+        let line = Timeline::open_ended();
+        let (spread, lost_races) = (Spread::default(), Counter::default());
+        let claim = |n, tick| line.claim_run(n, tick, spread, &lost_races);
+        assert!(claim(1, 1).and(claim(1, 1)).is_some());
+        let held_up = || -> u64 {
+            assert!(claim(IDS_PER_TICK - 1, 2).and(claim(1, 2)).is_some());
+            1
+        };
+        for clock in [&held_up as &dyn Fn() -> u64, &|| 2] {
+            let missed = line.claim(false, clock).unwrap_err();
+            assert_eq!(line.claim_missed(missed, |_| 2, spread, &lost_races), None);
+        }
+        assert_eq!(in_vain(&line), 1);
+    }
+
+    #[test]
+    fn a_clock_that_panics_lets_its_caller_add_in_vain_once() {
+        let line = Timeline::open_ended();
+        let (spread, lost_races) = (Spread::default(), Counter::default());
+        let claim = |n| line.claim_run(n, 1, spread, &lost_races);
+        assert!(claim(IDS_PER_TICK - 1).and(claim(1)).is_some());
+        for _ in 0..3 {
+            let missed = line.claim(false, || 1).unwrap_err();
+            let caught = panic::catch_unwind(panic::AssertUnwindSafe(|| {
+                line.claim_missed(missed, |_| panic!("no time"), spread, &lost_races)
+            }));
+            assert!(caught.is_err());
+        }
+        assert_eq!(in_vain(&line), 1);
+    }
+
+    /// Threads that have begun a tick, and open the gate when it is long over.
+    #[test]
+    fn late_openers_open_nothing() {
+        let line = Timeline::open_ended();
+        line.claims.state.store(State::begin(1000) + 2, Ordering::Relaxed);
+        line.raise(5000);
+        for tick in 1..=1000 {
+            line.raise_gate(Gate::open(tick));
+            let missed = line.claim(false, || tick).unwrap_err();
+            assert_eq!(line.claim_missed(missed, |tick| tick, Spread::default(), &Counter::default()), None);
+        }
+        assert_eq!(in_vain(&line), 1);
+    }
+
     #[test]
     fn a_thread_adds_in_vain_once() {
         const THREADS: usize = 4;
         let line = Timeline::open_ended();
         let spread = Spread::default();
         let lost_races = Counter::default();
-        let mut in_vain = 0;
+        let mut all_in_vain = 0;
         for tick in 1..500 {
             assert_eq!(line.claim_run(IDS_PER_TICK - 2, tick, spread, &lost_races), Some(first_slot(tick)));
             assert!(line.claim_run(1, tick, spread, &lost_races).is_some());
             let start = Barrier::new(THREADS);
             let call = || {
                 line.claim(false, || tick)
-                    .or_else(|missed| line.claim_missed(missed, tick, spread, &lost_races).ok_or(()))
+                    .or_else(|missed| line.claim_missed(missed, |tick| tick, spread, &lost_races).ok_or(()))
                     .is_ok()
             };
             let claims = || {
@@ -508,9 +563,9 @@ mod tests {
             assert_eq!(claimed, 1, "one was left");
             let state = State(line.claims.state.load(Ordering::Relaxed));
             assert_eq!(state.tick(), tick);
-            assert!(state.claimed() <= IDS_PER_TICK + THREADS as u64, "{} in vain", state.claimed() - IDS_PER_TICK);
-            in_vain += state.claimed() - IDS_PER_TICK;
+            assert!(in_vain(&line) <= THREADS as u64, "{} by {THREADS} threads", in_vain(&line));
+            all_in_vain += in_vain(&line);
         }
-        assert!(in_vain > 0, "no thread came late");
+        assert!(all_in_vain > 0, "no thread came late");
     }
 }

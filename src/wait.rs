@@ -6,9 +6,11 @@ use crate::sync::{Backoff, sleep, spin_loop};
 
 /// How a caller spends the rest of a millisecond whose 4096 IDs are issued.
 ///
-/// The IDs are the same whichever way; this is a choice between processor time and delay. Without the feature `std`
-/// nothing can be slept with: all of them spin, and take the clock for stalled when it has moved on in none of some 30
-/// million looks, about a second.
+/// The IDs are the same whichever way; this is a choice between processor time and delay.
+///
+/// Without the feature `std` nothing can be slept with, and no other clock can be looked at: all of them spin, and take
+/// the generator's clock for stalled when it has not moved on in some 30 million looks (a second, where a look takes 30
+/// ns), whatever `max_wait` is. A wait then has the length that this clock gives it, which is none if it stands still.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Wait {
     /// Sleeps until shortly before the boundary, then spins a little and yields: the default.
@@ -53,7 +55,9 @@ impl Wait {
             match self {
                 Wait::Adaptive => match rest.checked_sub(EARLY) {
                     Some(nap) => sleep(nap.min(NAP)),
-                    None => backoff.snooze(),
+                    // Without std this would not yield, but spin for longer and longer.
+                    None if cfg!(feature = "std") => backoff.snooze(),
+                    None => spin_loop(),
                 },
                 Wait::Spin => spin_loop(),
                 Wait::Sleep(pause) => sleep(pause.min(longest)),
@@ -93,7 +97,7 @@ struct Watch {
 
 #[cfg(not(feature = "std"))]
 impl Watch {
-    /// About a second, at 20 to 50 ns for a look and the pause after it.
+    /// About a second, at 30 ns for a look and the pause after it.
     const LOOKS: u32 = 1 << 25;
 
     fn start(now: Duration) -> Self {

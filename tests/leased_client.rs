@@ -1,13 +1,14 @@
 //! A client on the node of a lease: what servers share among their handlers.
 
 use std::fs;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use pyflake::lease::{FileStore, LeaseError, LeaseState, LeasedGenerator, LeasedGeneratorBuilder, NodeStatus, OnLost};
-use pyflake::{CachePolicy, Epoch, Error, ManualClock, Node, PyflakeClient, Snowflake};
+use pyflake::{CachePolicy, Epoch, Error, Generator, ManualClock, Node, PyflakeClient, ShardedGenerator, Snowflake};
 
 const EPOCH: Epoch = Epoch::from_unix_millis(1_555_301_520_000);
 const NOW: u64 = 1_700_000_000_000;
@@ -206,4 +207,15 @@ fn a_client_without_a_lease_has_none_to_give_back() {
     client.generate().unwrap();
     assert_eq!(client.stats().window, None);
     client.release().unwrap();
+}
+
+/// What handlers share may be used by one while another one's panic is caught.
+#[test]
+fn generators_and_clients_are_shared_and_safe_to_unwind() {
+    fn shared<T: Send + Sync + UnwindSafe + RefUnwindSafe>() {}
+
+    shared::<Generator>();
+    shared::<ShardedGenerator>();
+    shared::<LeasedGenerator>();
+    shared::<PyflakeClient>();
 }

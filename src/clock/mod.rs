@@ -40,17 +40,32 @@ impl SystemClock {
 /// A clock may stand still, jump and step back; uniqueness never depends on it. A generator whose clock is behind the
 /// IDs it has issued finishes the millisecond it is in, then waits, for at most its `max_wait`.
 ///
-/// Closures from no argument to `u64` are clocks. The default clock of a generator is [`SystemClock`].
+/// The default clock of a generator is [`SystemClock`]. One of your own that tells the time of day must say so
+/// ([`tells_machine_time`](Self::tells_machine_time)), or two generators of a node repeat each other's IDs:
 ///
 /// ```
 /// use std::time::{SystemTime, UNIX_EPOCH};
-/// use pyflake::{Epoch, Generator, Node};
+/// use pyflake::{Clock, Epoch, Generator, Node};
 ///
-/// let wall = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as u64);
-/// let generator = Generator::builder(Epoch::TWITTER, Node::new(1, 2)?).clock(wall).build()?;
-/// let id = generator.next_id()?;
+/// struct Wall;
+///
+/// impl Clock for Wall {
+///     fn unix_millis(&self) -> u64 {
+///         SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as u64)
+///     }
+///
+///     fn tells_machine_time(&self) -> bool {
+///         true
+///     }
+/// }
+///
+/// let build = || Generator::builder(Epoch::TWITTER, Node::new(1, 2)?).clock(Wall).build();
+/// let (one, two) = (build()?, build()?);
+/// assert!(one.next_id()? < two.next_id()?);
 /// # Ok::<(), pyflake::Error>(())
 /// ```
+///
+/// Closures from no argument to `u64` are clocks of a made-up time, for tests and simulations.
 pub trait Clock: Send + Sync {
     /// The Unix time in milliseconds. Called once per ID, so it should be fast.
     fn unix_millis(&self) -> u64;

@@ -1,6 +1,7 @@
 use core::iter;
 use core::time::Duration;
 use std::mem;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
@@ -50,6 +51,11 @@ pub struct LeasedGenerator<C: Clock + Clone = SystemClock> {
     /// The process that built it (see `fork::generation`).
     generation: u64,
 }
+
+// What a panic may interrupt is the claim of an ID, which is atomic; the store, which may have any state, is called by the
+// keeper's own thread.
+impl<C: Clock + Clone + RefUnwindSafe> UnwindSafe for LeasedGenerator<C> {}
+impl<C: Clock + Clone + RefUnwindSafe> RefUnwindSafe for LeasedGenerator<C> {}
 
 /// Sets up a [`LeasedGenerator`] other than the default one; made by [`LeasedGenerator::builder`].
 #[must_use = "a builder does nothing until build() is called"]

@@ -83,6 +83,19 @@ impl Clock for BoardClock {
     }
 }
 
+/// A clock that has stopped 50 us before the end of a millisecond.
+struct Stopped;
+
+impl Clock for Stopped {
+    fn unix_millis(&self) -> u64 {
+        1_700_000_000_000
+    }
+
+    fn unix_time(&self) -> Duration {
+        Duration::from_micros(1_700_000_000_000_950)
+    }
+}
+
 #[unsafe(no_mangle)]
 extern "C" fn main(_: c_int, _: *const *const u8) -> c_int {
     let node = Node::new(6, 17).expect("a node");
@@ -109,6 +122,11 @@ extern "C" fn main(_: c_int, _: *const *const u8) -> c_int {
     assert_eq!(still.next_id(), Err(Error::ClockStalled { waited: Duration::ZERO }));
     clock.advance(2);
     still.next_id().expect("an ID of a later millisecond");
+
+    // Also one that stops shortly before the boundary, where another wait would spin longer with each look.
+    let stopped = Generator::builder(Epoch::TWITTER, node).clock(Stopped).build().expect("a generator");
+    stopped.reserve(4096).expect("a millisecond's IDs");
+    assert!(matches!(stopped.next_id(), Err(Error::ClockStalled { .. })));
 
     // Text, both ways.
     let id = ids[0];
