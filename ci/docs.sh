@@ -15,7 +15,7 @@ RUSTDOCFLAGS="--cfg docsrs -D warnings" cargo +nightly doc --package pyflake --a
 features=$(sed -n '/^\[features\]/,/^\[dep/s/^\([a-z-]*\) = .*/\1/p' Cargo.toml | grep -v '^default$')
 [ -n "$features" ] || { echo "docs: Cargo.toml names no feature" >&2; exit 1; }
 for feature in $features; do
-    if ! grep -rqE "crate features? .*<code>$feature</code>" target/nightly/doc/pyflake; then
+    if ! grep -rqE "crate features? (<code>[a-z-]+</code>[a-z, ]+)*<code>$feature</code>|crate features? [^\"<]*\`$feature\` only\"" target/nightly/doc/pyflake; then
         echo "docs: nothing says that it comes with the feature $feature" >&2
         exit 1
     fi

@@ -12,7 +12,7 @@ if [ "$(git rev-parse --is-shallow-repository)" = true ]; then
     exit 1
 fi
 compatible=(--release-type minor)
-baseline=$(git tag --list 'v*' --merged HEAD --sort=-version:refname | head -n 1)
+baseline=$(git -c versionsort.suffix=- tag --list 'v[0-9]*' --merged HEAD --sort=-version:refname | head -n 1)
 if [ -z "$baseline" ]; then
     baseline=$(sed '/^#/d' ci/semver.baseline)
 elif [ "$(cargo tree --package pyflake --depth 0 --prefix none | cut --delimiter ' ' --fields 2)" != "$baseline" ]; then
@@ -25,5 +25,5 @@ fi
 
 echo "semver: compared with $baseline"
 # The flags of other steps are none of the documentation's that this compares.
-unset RUSTFLAGS RUSTDOCFLAGS
+unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS RUSTDOCFLAGS
 cargo semver-checks --package pyflake --baseline-rev "$baseline" --all-features "${compatible[@]}"

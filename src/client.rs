@@ -338,7 +338,7 @@ impl<C: Clock + Clone> PyflakeClient<C> {
     }
 
     /// What the generator has gone through, for metrics: waits, lost races, its clock, and what is left of a lease's
-    /// window. All zero without a generator; a generator on another node begins anew.
+    /// window. They are those of the current generator, so on another node they are that node's; all zero without one.
     #[must_use]
     pub fn stats(&self) -> Stats {
         match &self.lease {

@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::generator::Generator;
 use crate::lease::LeasedGenerator;
 use crate::snowflake::Snowflake;
+use crate::trace;
 
 /// The longest single sleep: the clock may be set forward meanwhile.
 const NAP: Duration = Duration::from_millis(10);
@@ -43,6 +44,7 @@ impl<C: Clock> Generator<C> {
     pub async fn next_id_async(&self) -> Result<Snowflake, Error> {
         let max_wait = self.max_wait();
         let mut begun: Option<(Instant, Duration, Duration)> = None;
+        let mut waited = Duration::ZERO;
         loop {
             let rest = match self.try_next_id() {
                 Err(Error::Exhausted { retry_after }) => retry_after,
@@ -57,18 +59,22 @@ impl<C: Clock> Generator<C> {
                 return Err(Error::WaitTooLong { wait: rest, max_wait });
             }
             // The machine's time, and not tokio's, which a test may have paused: its sleeps then end at once.
-            let (start, since, longest) =
+            let (_, since, longest) =
                 *begun.get_or_insert_with(|| (Instant::now(), self.clock().unix_time(), rest.saturating_add(max_wait)));
-            let waited = start.elapsed();
             if waited > longest {
                 let shown = self.clock().unix_time().saturating_sub(since);
-                return Err(if shown < waited / 2 {
+                let error = if shown < waited / 2 {
                     Error::ClockStalled { waited }
                 } else {
                     Error::WaitTooLong { wait: waited.saturating_add(rest), max_wait }
-                });
+                };
+                trace::stalled(self.node(), &error);
+                return Err(error);
             }
-            sleep(rest.clamp(Duration::from_nanos(1), NAP)).await;
+            let (nap, before) = (rest.clamp(Duration::from_nanos(1), NAP), Instant::now());
+            sleep(nap).await;
+            // A sleep that took far longer is a process that was stopped: not a reason to refuse all who were waiting.
+            waited += before.elapsed().min(nap + NAP);
         }
     }
 
@@ -116,7 +122,8 @@ impl<C: Clock + Clone> LeasedGenerator<C> {
         }
     }
 
-    /// Fills a slice as [`Generator::fill_async`] does.
+    /// Fills a slice as [`Generator::fill_async`] does; in increasing order, unless the lease is lost meanwhile and another
+    /// node is acquired.
     ///
     /// # Errors
     ///

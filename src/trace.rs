@@ -64,7 +64,7 @@ events! {
 
     /// A caller has waited in vain.
     TRACE fn stalled(node: Node, error: &Error) {
-        pid = node.pid(), seed = node.seed(), wait_us = wait_of(error), error = %error, "waited for a clock that stands still"
+        pid = node.pid(), seed = node.seed(), wait_us = wait_of(error), error = %error, "waited in vain"
     }
 
     /// The wall clock was set back.
@@ -95,6 +95,13 @@ events! {
     #[cfg(feature = "std")]
     INFO fn lease_renewed(grant: &Grant, window_ms: u64) {
         pid = grant.node.pid(), seed = grant.node.seed(), window_ms, "the lease is renewed again"
+    }
+
+    /// A renewal that was answered when the window had ended.
+    #[cfg(feature = "std")]
+    WARN fn lease_renewed_late(grant: &Grant, window_ms: u64) {
+        pid = grant.node.pid(), seed = grant.node.seed(), window_ms,
+        "the lease's window had ended before the store answered: there were no IDs meanwhile"
     }
 
     /// An outage that lasts longer than the window.
@@ -146,5 +153,8 @@ fn micros(time: Duration) -> u64 {
 /// How long a caller has waited that was told this.
 #[cfg(feature = "tracing")]
 fn wait_of(error: &Error) -> u64 {
-    if let Error::ClockStalled { waited } = error { micros(*waited) } else { 0 }
+    match error {
+        Error::ClockStalled { waited } | Error::WaitTooLong { wait: waited, .. } => micros(*waited),
+        _ => 0,
+    }
 }

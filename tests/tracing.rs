@@ -155,7 +155,7 @@ fn a_wait_for_a_clock_that_stands_still_is_told_with_its_error() {
     clock.set(NOW - 1000);
     assert!(matches!(generator.next_id(), Err(Error::WaitTooLong { .. })));
     let told = told(1, 3);
-    assert_eq!(lines(&told), [(Level::TRACE, "waited for a clock that stands still")]);
+    assert_eq!(lines(&told), [(Level::TRACE, "waited in vain")]);
     assert!(told[0].number("wait_us") >= 20_000 && told[0].get("error").contains("clock"), "{told:?}");
 }
 
@@ -247,6 +247,18 @@ fn a_lost_lease_and_its_successor_are_told() {
     eventually("the outage is told", || told(3, 2).len() == 2);
     drop(generator);
     assert_eq!(lines(&told(3, 2)[2..]), [(Level::WARN, "the lease could not be released")]);
+}
+
+/// As after a suspension, or by a store that has not answered for so long.
+#[test]
+fn a_renewal_that_comes_too_late_is_told() {
+    let (store, clock) = (MemoryStore::new(&[(2, 2)]), ManualClock::new(NOW));
+    let generator = leased(&store, &clock).build().unwrap();
+    clock.advance(400);
+    eventually("the gap is told", || told(2, 2).len() == 2);
+    let late = "the lease's window had ended before the store answered: there were no IDs meanwhile";
+    assert_eq!(lines(&told(2, 2)[1..]), [(Level::WARN, late)]);
+    drop(generator);
 }
 
 #[test]

@@ -68,6 +68,7 @@ impl CoarseClock {
 
 /// The thread: writes each millisecond down as it begins.
 fn run(ticker: &Ticker, clock: SystemClock) {
+    let _end = Unwound(ticker);
     loop {
         let now = clock.unix_time();
         if !ticker.tick(super::whole_millis(now)) {
@@ -78,11 +79,22 @@ fn run(ticker: &Ticker, clock: SystemClock) {
     }
 }
 
+/// A thread that a subscriber's panic ends leaves no time behind that nobody moves; the next new clock starts another.
+struct Unwound<'a>(&'a Ticker);
+
+impl Drop for Unwound<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.orphan();
+        }
+    }
+}
+
 /// Leaves the child of a fork without a time that nobody moves. Loads and stores of atomics alone.
 #[cfg(unix)]
 pub(crate) fn forked() {
     if let Some(ticker) = TICKER.get() {
-        ticker.forked();
+        ticker.orphan();
     }
 }
 

@@ -197,8 +197,7 @@ impl<S: Source> Discipline<S> {
         else {
             // It stopped, jumped, or runs over 1 % off: never again. The offset stays, as a thread that has read the
             // counter and not yet the offset must not get a time from two worlds.
-            self.span.store(0, Ordering::Relaxed);
-            found.counter_error = Some(error);
+            found.counter_error = (self.span.swap(0, Ordering::Relaxed) != 0).then_some(error);
             return found;
         };
         if self.counter_offset.compare_exchange(counter_offset, corrected, Ordering::Relaxed, Ordering::Relaxed).is_ok()

@@ -80,9 +80,10 @@ impl Ticker {
         true
     }
 
-    /// The child of a fork has the words and not the thread. Only atomics, so it may call this.
-    pub(crate) fn forked(&self) {
+    /// The thread is gone: it has panicked, or this is the child of a fork, which has none. Only atomics, so it may call this.
+    pub(crate) fn orphan(&self) {
         self.now.store(0, Ordering::Relaxed);
-        self.users.fetch_and(!RUNNING, Ordering::Relaxed);
+        // Release: as in `tick`, before another thread writes.
+        self.users.fetch_and(!RUNNING, Ordering::Release);
     }
 }

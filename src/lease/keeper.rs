@@ -281,12 +281,18 @@ fn keep<C: Clock + Clone>(
         if hung_up(nudged, lease.pause()) {
             return lease.release(&grant);
         }
+        let until = grant.until;
         match lease.renew(&mut grant) {
-            Ok(()) => ended = false,
+            Ok(()) => {
+                if trace::ON && !mem::take(&mut ended) && until <= lease.clock.unix_millis() {
+                    trace::lease_renewed_late(&grant, lease.left(&grant));
+                }
+            }
             Err(error @ LeaseError::Lost { .. }) => {
-                lease.close();
                 let error = Arc::new(error);
+                // The reason first, for who sees it lost. What is issued until it is closed lies in its window.
                 lease.failed(&error);
+                lease.close();
                 if lease.on_lost == OnLost::Stop {
                     trace::lease_lost_for_good(&grant, &error);
                     return Err(lost());

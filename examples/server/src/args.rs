@@ -40,6 +40,9 @@ pub(crate) struct Args {
     /// For how long IDs go on when the directory fails, and for how long the node rests after a crash
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     window: u64,
+    /// How many connections are served at once, others wait: fewer than the process may open files, as the lease needs some
+    #[arg(long, value_name = "NUMBER", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) connections: u32,
     /// For how long requests may go on after a signal to stop
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=3600))]
     grace: u64,

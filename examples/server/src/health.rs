@@ -1,7 +1,7 @@
 //! `/health`: whether the server can issue IDs, for a load balancer and for people.
 //!
-//! Use it for readiness, and not for liveness: a server that has lost its node is getting another one, and a new process
-//! would do no better.
+//! Use it for readiness. For liveness it is too quick: a server that has lost its node is getting another one, and a new
+//! process would do no better. One that is unavailable for many windows on end is worth a restart all the same.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! `pyflake-server`: IDs over HTTP, on a node that it holds under a lease.
 
 mod args;
+mod limit;
 mod stop;
 
 use std::error::Error;
@@ -8,6 +9,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use axum::serve::Listener;
 use clap::Parser;
 use pyflake::lease::{FileStore, LeasedGenerator};
 use pyflake::{CachePolicy, PyflakeClient};
@@ -17,6 +19,7 @@ use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use crate::args::Args;
+use crate::limit::Limited;
 
 fn main() -> ExitCode {
     match run(&Args::parse()) {
@@ -38,7 +41,8 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     drop(runtime);
     // Said aloud, where dropping the client would do the same in silence: the node is free at once, and its next holder
     // starts at the millisecond after the last ID.
-    let released = Arc::into_inner(client).map_or(Ok(()), PyflakeClient::release);
+    let released =
+        Arc::into_inner(client).ok_or("somebody still has the client, so its node is not given back")?.release();
     served?;
     Ok(released?)
 }
@@ -58,7 +62,7 @@ fn lease(args: &Args) -> Result<PyflakeClient, Box<dyn Error>> {
 async fn serve(args: &Args, client: Arc<PyflakeClient>) -> io::Result<()> {
     // Before the address is known: whoever reads it may send the signal at once.
     let stop = stop::signal()?;
-    let listener = TcpListener::bind(args.listen).await?;
+    let listener = Limited::new(TcpListener::bind(args.listen).await?, args.connections);
     writeln!(io::stdout(), "listening on http://{}", listener.local_addr()?)?;
 
     let (stopping, stopped) = oneshot::channel::<()>();

@@ -10,17 +10,18 @@ use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use pyflake::lease::{LeaseState, LeasedGenerator};
-use pyflake::{Clock, Info, Lifetime, PyflakeClient, Stats, SystemClock};
+use pyflake::{Clock, ClockStats, Info, Lifetime, PyflakeClient, Stats, SystemClock};
 
 pub(crate) async fn metrics(State(client): State<Arc<PyflakeClient>>) -> impl IntoResponse {
-    let (info, now) = (client.info(), SystemClock::new().unix_millis());
+    let (info, stats, clock) = (client.info(), client.stats(), SystemClock::new());
     let mut page = Page::default();
-    page.client(info);
-    page.generator(&client.stats());
+    page.counter("pyflake_ids_total", "IDs that were issued, over all nodes.", info.generated);
+    page.generator(info, &stats);
+    page.clock(clock.stats());
     if let Some(state) = client.lease().map(LeasedGenerator::state) {
-        page.lease(state);
+        page.lease(state, stats.window.unwrap_or_default());
     }
-    page.lifetime(info.epoch.lifetime(), now);
+    page.lifetime(info.epoch.lifetime(), clock.unix_millis());
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page.0)
 }
 
@@ -29,30 +30,30 @@ pub(crate) async fn metrics(State(client): State<Arc<PyflakeClient>>) -> impl In
 struct Page(String);
 
 impl Page {
-    fn client(&mut self, info: Info) {
-        self.counter("pyflake_ids_total", "IDs that were issued, over all nodes.", info.generated);
-        if let (Some(pid), Some(seed), true) = (info.pid, info.seed, info.generator) {
-            self.family("pyflake_node", "gauge", "The node that issues.");
-            self.sample("pyflake_node", &format!("{{pid=\"{pid}\",seed=\"{seed}\"}}"), 1);
-        }
+    /// What the current node has gone through: it has the node's labels, as another node has counters of its own.
+    fn generator(&mut self, info: Info, stats: &Stats) {
+        let (Some(pid), Some(seed), true) = (info.pid, info.seed, info.generator) else { return };
+        let node = format!("{{pid=\"{pid}\",seed=\"{seed}\"}}");
+        self.family("pyflake_node", "gauge", "The node that issues.");
+        self.sample("pyflake_node", &node, 1);
+        self.family("pyflake_waits_total", "counter", "Waits for a later millisecond.");
+        self.sample("pyflake_waits_total", &node, stats.waits);
+        self.family("pyflake_wait_seconds_total", "counter", "The time of those waits.");
+        self.sample("pyflake_wait_seconds_total", &node, seconds(stats.waited));
+        self.family("pyflake_lost_races_total", "counter", "Claims that another thread was faster than.");
+        self.sample("pyflake_lost_races_total", &node, stats.lost_races);
+        self.gauge("pyflake_lead_seconds", "How far the last ID is ahead of the clock.", seconds(stats.lead));
     }
 
-    /// Its counters begin anew on another node, which Prometheus takes for a restart, as it should.
-    fn generator(&mut self, stats: &Stats) {
-        self.counter("pyflake_waits_total", "Waits for a later millisecond.", stats.waits);
-        self.counter("pyflake_wait_seconds_total", "The time of those waits.", seconds(stats.waited));
-        self.counter("pyflake_lost_races_total", "Claims that another thread was faster than.", stats.lost_races);
-        self.gauge("pyflake_lead_seconds", "How far the last ID is ahead of the clock.", seconds(stats.lead));
-        if let Some(left) = stats.window {
-            self.gauge("pyflake_lease_window_seconds", "What is left of the lease's window.", seconds(left));
-        }
-        let clock = stats.clock;
+    /// The clock is the process's, whatever becomes of its node.
+    fn clock(&mut self, clock: ClockStats) {
         self.gauge("pyflake_clock_lead_seconds", "How far the clock is ahead of the wall clock.", seconds(clock.lead));
         self.counter("pyflake_clock_syncs_total", "Looks at the wall clock.", clock.syncs);
         self.counter("pyflake_clock_step_backs_total", "Times the wall clock was set back.", clock.step_backs);
     }
 
-    fn lease(&mut self, state: LeaseState) {
+    fn lease(&mut self, state: LeaseState, left: Duration) {
+        self.gauge("pyflake_lease_window_seconds", "What is left of the lease's window.", seconds(left));
         self.family("pyflake_lease", "gauge", "1 for the state that the lease is in.");
         for (name, is) in [
             ("held", matches!(state, LeaseState::Held { .. })),

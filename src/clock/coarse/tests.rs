@@ -107,9 +107,22 @@ fn saturation_loses_nothing() -> Result<(), Error> {
 #[test]
 fn a_wiped_time_is_read_from_the_true_clock() {
     let clock = held_up();
-    clock.ticker.forked();
+    clock.ticker.orphan();
     let first = clock.unix_millis();
     thread::sleep(Duration::from_millis(5));
     assert!(clock.unix_millis() >= first + 4);
     assert!(clock.ticker.now().is_none(), "nobody but a thread writes a first time");
+}
+
+#[test]
+fn a_thread_that_panics_leaves_no_time_behind() {
+    let ticker: &Ticker = Box::leak(Box::new(Ticker::new()));
+    assert!(ticker.enter() && ticker.tick(5));
+    let thread = thread::spawn(|| {
+        let _end = Unwound(ticker);
+        panic!("as a subscriber may");
+    });
+    assert!(thread.join().is_err());
+    assert_eq!(ticker.now(), None);
+    assert!(ticker.enter(), "the next user starts a thread");
 }

@@ -13,6 +13,7 @@ mod routes;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
+use std::pin::pin;
 use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -24,6 +25,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::sync::Barrier;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use faketime::{faketime, set_wall_clock};
 use load::{Connection, Load, Tally, duplicates, get, herd};
@@ -50,7 +52,7 @@ fn sixty_four_connections_and_thousands_of_requests_at_once() {
     let _alone = alone();
     rlimit::increase_nofile_limit(8192).unwrap();
     let (runtime, dir) = (Runtime::new().unwrap(), TempDir::new().unwrap());
-    let server = Server::start(server(dir.path(), &[])).unwrap();
+    let server = Server::start(server(dir.path(), &["--connections", "4000"])).unwrap();
 
     let start = Instant::now();
     let load = Load::start(&runtime, server.address, 64, "/id");
@@ -73,7 +75,7 @@ fn sixty_four_connections_and_thousands_of_requests_at_once() {
 }
 
 /// They want more IDs at once than a second has, which is the longest that an ID may be waited for: callers must take
-/// turns.
+/// turns. Meanwhile the process is stopped for longer than that, as a machine may be.
 #[test]
 fn large_batches_at_once_are_all_answered() {
     let _alone = alone();
@@ -88,10 +90,29 @@ fn large_batches_at_once_are_all_answered() {
             })
         })
         .collect();
+    thread::sleep(Duration::from_millis(300));
+    server.signal("-STOP");
+    thread::sleep(Duration::from_millis(1500));
+    server.signal("-CONT");
     let refused: Vec<String> =
         callers.into_iter().filter_map(|caller| runtime.block_on(caller).unwrap().err()).collect();
     println!("500 batches of 10000 IDs at once: {:.1?}", start.elapsed());
     assert_eq!(refused, [""; 0]);
+}
+
+/// Connections that say nothing take places, and no more than those.
+#[test]
+fn connections_beyond_the_limit_wait_for_a_place() {
+    let (runtime, leases) = (Runtime::new().unwrap(), TempDir::new().unwrap());
+    let server = Server::start(server(leases.path(), &["--connections", "4"])).unwrap();
+    let mut silent: Vec<_> = (0..4).map(|_| TcpStream::connect(server.address).unwrap()).collect();
+    runtime.block_on(async {
+        let mut late = Connection::open(server.address).await.unwrap();
+        let mut answer = pin!(late.ids("/id"));
+        assert!(timeout(Duration::from_millis(500), &mut answer).await.is_err(), "a fifth place");
+        silent.pop();
+        assert_eq!(timeout(Duration::from_secs(20), answer).await.unwrap().unwrap().len(), 1);
+    });
 }
 
 /// What a kill under load came to.
