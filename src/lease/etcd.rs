@@ -79,7 +79,7 @@ use crate::node::Node;
 /// a store does. The crate `etcd-client` would bring tokio, tonic and prost, some 90 crates with those that build them, for
 /// three short requests in each third of a window, and the gateway has been a stable part of etcd since 3.4.
 ///
-/// URLs are separated by commas: the next is asked where one takes no connection, and from the next call on where one does
+/// URLs are separated by commas: the next is asked where one has no address or takes no connection, and from the next call on where one does
 /// not answer. A call ends after [`timeout`](EtcdStoreBuilder::timeout), whatever it asks. It may be made in async code,
 /// where it blocks the thread.
 ///
@@ -132,7 +132,8 @@ impl EtcdStore {
     ///
     /// # Errors
     ///
-    /// [`LeaseError::Unavailable`] if the cluster does not answer.
+    /// [`LeaseError::Unavailable`] if the cluster does not answer; [`LeaseError::Corrupt`] if the realm's key cannot be
+    /// read.
     pub fn nodes(&self) -> Result<Vec<NodeStatus>, LeaseError> {
         self.store.nodes()
     }
@@ -180,8 +181,8 @@ impl EtcdStoreBuilder {
         self
     }
 
-    /// Sets how long a call may take in all; two seconds by default. It should fit in a third of a generator's window, with
-    /// time to try again.
+    /// Sets how long a call may take in all; two seconds by default, a day at most. It should fit in a third of a generator's
+    /// window, with time to try again.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
