@@ -1,5 +1,7 @@
 //! What is etcd's own.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -57,6 +59,22 @@ fn a_member_that_is_down_is_passed_over() {
         let grant = store.acquire(&request(60_000)).unwrap();
         store.release(&grant, grant.floor).unwrap();
     }
+}
+
+/// Where it would go is not what was configured.
+#[test]
+fn it_is_not_redirected() {
+    let Some(up) = shared() else { return };
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let here = url(listener.local_addr().unwrap().port());
+    std::thread::spawn(move || {
+        let (mut client, _) = listener.accept().unwrap();
+        let _ = client.read(&mut [0; 4096]);
+        let answer = format!("HTTP/1.1 302 Found\r\nlocation: {up}/version\r\ncontent-length: 0\r\n\r\n");
+        client.write_all(answer.as_bytes()).unwrap();
+    });
+    let error = EtcdStore::open(&here, EPOCH).unwrap_err().to_string();
+    assert!(error.contains("HTTP 302"), "{error}");
 }
 
 /// Whoever is taken for dead, and has no successor yet, is alive again.
