@@ -72,6 +72,8 @@ enum Fault {
     AnyEpoch,
     /// Believes any clock.
     AnyClock,
+    /// Takes a window that starts late for a clock that is ahead.
+    BlamesTheClock,
     /// Forgets what was used when a node is given back.
     Forgets,
     /// Starts a dead holder's node at once.
@@ -201,7 +203,9 @@ impl LeaseStore for MemoryStore {
         let mut rows = self.rows.lock().unwrap();
         let row = rows.get_mut(&grant.node.index()).unwrap();
         self.owns(row, grant)?;
-        self.admit(until - row.window, true)?;
+        if until > row.until || self.fault == Fault::BlamesTheClock {
+            self.admit(until - row.window, true)?;
+        }
         row.expires = now() + row.window;
         row.until = match self.fault {
             Fault::Reverts => until,
@@ -241,6 +245,7 @@ fn negative_control_every_check_fails_a_store_with_its_fault() {
         ("late acknowledgement", Fault::Echoes),
         ("realm mismatch", Fault::AnyEpoch),
         ("skew", Fault::AnyClock),
+        ("floor ahead", Fault::BlamesTheClock),
         ("release and reuse", Fault::Forgets),
         ("death", Fault::Buries),
     ];

@@ -48,8 +48,8 @@ use crate::node::Node;
 ///
 /// Each change compares the `mod_revision` of what it was made from, so it is made on that or not at all. Etcd has a
 /// shortest lease, of two seconds by default, and begins all leases anew when it elects a leader: a dead holder is noticed
-/// that much later than its window ends. To delete a key of a node, or to restore one by hand, is to say that no ID was
-/// issued on it in the clock's future.
+/// that much later than its window ends. To delete the `node` key of a node, or to restore one by hand, is to say that no
+/// ID was issued on it in the clock's future; where a holder lives it knows better, and all leases end as below.
 ///
 /// # The cluster
 ///
@@ -58,15 +58,20 @@ use crate::node::Node;
 ///   majority that does not lose its disks, and on no member with `--unsafe-no-fsync`, which a client cannot
 ///   find out. Reads are linearizable: a member that was cut off does not answer.
 /// - **A restored snapshot is noticed, if it can be.** It lacks the last windows. The realm knows the ID of its cluster, which
-///   `etcdctl snapshot restore` changes if it is told another `--initial-cluster-token` (or other names and addresses),
-///   and every store knows the largest revision that it has seen. On another cluster, or at a smaller revision, all leases
-///   end, and every node rests until the longest window that the snapshot knows of plus twice
-///   [`max_skew`](EtcdStoreBuilder::max_skew) has passed: 31 s by default, in which no ID is issued. The rest counts on
-///   clocks that agree to `max_skew`, on a [`max_wait`](crate::lease::LeasedGeneratorBuilder::max_wait) that is no longer,
-///   and on an old cluster that is gone: one that lives on and still takes writes is two stores.
-/// - **Not noticed** is a restore that keeps the cluster's ID, until a process asks that has seen a later revision, or once
-///   others have made more changes than were lost. So give a restored cluster a token of its own, or start no process
-///   before the windows have passed.
+///   `etcdutl snapshot restore` (`etcdctl` before 3.6) changes if it is told another `--initial-cluster-token` (or other
+///   names and addresses), every store knows the latest state that it has seen, and every holder its window. On another
+///   cluster, at a smaller revision, or where a holder's window is missing, all leases end, and every node rests until the
+///   longest window that the snapshot knows of plus twice [`max_skew`](EtcdStoreBuilder::max_skew) has passed: 31 s by
+///   default, in which no ID is issued. The rest counts on one `max_skew` for all, to which clocks agree; on a
+///   [`max_wait`](crate::lease::LeasedGeneratorBuilder::max_wait) and a
+///   [`max_lead`](crate::GeneratorBuilder::max_lead) that together are no longer; and on an old cluster that is gone: one
+///   that lives on and still takes writes is two stores.
+/// - **Not noticed** is a restore that keeps the cluster's ID, until a process asks that has seen or holds more than was
+///   kept; if none does, others make more changes than were lost. `--bump-revision` hides the smaller revision, and
+///   `--force-new-cluster` keeps the ID on a member that may lack the last changes. So give a restored cluster a token of
+///   its own, or start no process before the windows have passed. A cluster that is wiped and made again as it was has its
+///   old ID too, and is a new store: servers that only
+///   [open what there is](EtcdStoreBuilder::open_existing) do not found a realm in it.
 /// - **Its history is compacted.** Each renewal is a revision, which etcd keeps until it is told otherwise: without
 ///   `--auto-compaction-retention=1h` or the like 1024 holders fill its 2 GB within a day. A full etcd takes no change, so
 ///   IDs end with the windows.
@@ -79,7 +84,7 @@ use crate::node::Node;
 /// a store does. The crate `etcd-client` would bring tokio, tonic and prost, some 90 crates with those that build them, for
 /// three short requests in each third of a window, and the gateway has been a stable part of etcd since 3.4.
 ///
-/// URLs are separated by commas: the next is asked where one takes no connection, and from the next call on where one does
+/// URLs are separated by commas: the next is asked where one has no address or takes no connection, and from the next call on where one does
 /// not answer. A call ends after [`timeout`](EtcdStoreBuilder::timeout), whatever it asks. It may be made in async code,
 /// where it blocks the thread.
 ///
@@ -132,7 +137,8 @@ impl EtcdStore {
     ///
     /// # Errors
     ///
-    /// [`LeaseError::Unavailable`] if the cluster does not answer.
+    /// [`LeaseError::Unavailable`] if the cluster does not answer; [`LeaseError::Corrupt`] if the realm's key cannot be
+    /// read.
     pub fn nodes(&self) -> Result<Vec<NodeStatus>, LeaseError> {
         self.store.nodes()
     }
@@ -180,8 +186,8 @@ impl EtcdStoreBuilder {
         self
     }
 
-    /// Sets how long a call may take in all; two seconds by default. It should fit in a third of a generator's window, with
-    /// time to try again.
+    /// Sets how long a call may take in all; two seconds by default, a day at most. It should fit in a third of a generator's
+    /// window, with time to try again.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -229,7 +235,7 @@ impl EtcdStoreBuilder {
 }
 
 /// As [`LeaseStore`] says; [`LeaseError::ClockSkewed`] if the caller's clock is too far from the server's, and
-/// [`LeaseError::Unavailable`] if the cluster does not answer in time.
+/// [`LeaseError::Unavailable`] if the cluster does not answer in time, or for a window of more than a day.
 impl LeaseStore for EtcdStore {
     fn epoch(&self) -> Epoch {
         self.epoch

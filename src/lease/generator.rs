@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::fork;
 use crate::generator::{Generator, GeneratorBuilder};
 use crate::lease::keeper::{Keeper, Lease, lost};
+use crate::lease::realm::LONGEST_WINDOW;
 use crate::lease::{LeaseError, LeaseStore};
 use crate::node::Node;
 use crate::snowflake::{Record, Snowflake};
@@ -174,7 +175,7 @@ impl<C: Clock + Clone + 'static> LeasedGeneratorBuilder<C> {
     /// A longer window bridges a longer outage of the store. After a crash the node rests until the window has passed;
     /// after a release it can be used again at once.
     pub fn window(mut self, window: Duration) -> Self {
-        self.window = window.clamp(Duration::from_millis(30), Duration::from_secs(24 * 3600));
+        self.window = window.clamp(Duration::from_millis(30), LONGEST_WINDOW);
         self
     }
 

@@ -246,7 +246,7 @@ impl PostgresStoreBuilder {
 }
 
 /// As [`LeaseStore`] says; [`LeaseError::ClockSkewed`] if the caller's clock is too far from the server's, and
-/// [`LeaseError::Unavailable`] if the server does not answer in time.
+/// [`LeaseError::Unavailable`] if the server does not answer in time, or for a window of more than a day.
 impl LeaseStore for PostgresStore {
     fn epoch(&self) -> Epoch {
         self.epoch

@@ -1,6 +1,7 @@
 //! The realm: what a whole store is for.
 
 use core::fmt::Display;
+use core::time::Duration;
 
 use crate::epoch::Epoch;
 use crate::layout::{PID_BITS, SEED_BITS, SEQUENCE_BITS, TICK_BITS};
@@ -27,4 +28,18 @@ impl Realm {
         let name = |realm: &Realm| format!("epoch {} and layout {}", realm.epoch, realm.layout);
         Err(LeaseError::RealmMismatch { store: store.to_string(), stored: name(self), asked: name(&asked) })
     }
+}
+
+/// The longest window that there is.
+pub(super) const LONGEST_WINDOW: Duration = Duration::from_secs(24 * 3600);
+
+/// Refuses a window that nobody could wait for: after a fence every node rests for the longest one.
+#[cfg(any(feature = "etcd", feature = "postgres"))]
+pub(super) fn check_window(millis: u64) -> Result<(), LeaseError> {
+    let window = Duration::from_millis(millis);
+    if window <= LONGEST_WINDOW {
+        return Ok(());
+    }
+    let source = format!("{window:?} is longer than {LONGEST_WINDOW:?}: ask for a shorter one, and renew it").into();
+    Err(LeaseError::Unavailable { doing: "checking the window".into(), source })
 }

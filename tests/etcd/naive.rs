@@ -255,3 +255,14 @@ fn a_change_counts_on_the_realms_cluster_alone() {
     // A window and twice the skew.
     assert!(race.next_floor() >= now() + 60_000 + 20_000 - 2000);
 }
+
+/// Who comes between the look and the change of an eviction is not the one that was meant.
+#[test]
+fn an_eviction_leaves_the_next_holder_alone() {
+    let Some(race) = Race::new() else { return };
+    let grant = race.direct.acquire(&request(60_000)).unwrap();
+    let taken = race.lose(&grant);
+    assert_eq!(race.store.evict(grant.node).unwrap(), None);
+    let taken = taken.lock().unwrap().take().unwrap();
+    race.direct.renew(&taken, taken.until).unwrap();
+}

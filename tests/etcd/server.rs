@@ -257,6 +257,15 @@ pub(crate) fn put(url: &str, key: &str, value: &str) {
     ask(url, "kv/put", &json!({ "key": STANDARD.encode(key), "value": STANDARD.encode(value) })).unwrap();
 }
 
+pub(crate) fn delete(url: &str, key: &str) {
+    ask(url, "kv/deleterange", &json!({ "key": STANDARD.encode(key) })).unwrap();
+}
+
+/// The cluster that a server is of.
+pub(crate) fn cluster_of(url: &str) -> Value {
+    ask(url, "kv/range", &json!({ "key": STANDARD.encode("none") })).unwrap()["header"]["cluster_id"].clone()
+}
+
 /// Makes a node another owner's.
 pub(crate) fn steal(url: &str, realm: &str, node: Node) {
     let key = format!("pyflake/{realm}/node/{:04}", node.index());

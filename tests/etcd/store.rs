@@ -1,13 +1,16 @@
 //! What is etcd's own.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use pyflake::lease::{EtcdStore, LeaseError, LeaseState, LeaseStore, LeasedGenerator};
+use serde_json::json;
 
 use crate::fleet::proxy::{Network, Proxy};
 use crate::fleet::{EPOCH, eventually, now, own_epoch, request, unique};
-use crate::server::{Server, free_ports, open_within, port_of, put, shared, url};
+use crate::server::{Server, cluster_of, delete, free_ports, get, leave_free, open_within, port_of, put, shared, url};
 
 #[test]
 fn what_is_wrong_is_told_with_the_way_out() {
@@ -49,9 +52,108 @@ fn what_cannot_be_read_is_refused_and_seen() {
 fn a_member_that_is_down_is_passed_over() {
     let Some(up) = shared() else { return };
     let name = unique("members");
-    let store = EtcdStore::builder(&format!("http://127.0.0.1:1, {up}/")).realm(&name).open(EPOCH).unwrap();
+    // Nobody is there; it has no name; there is no way to it.
+    for down in ["http://127.0.0.1:1", "http://nosuch.invalid:2379", "http://255.255.255.255:2379"] {
+        let store = EtcdStore::builder(&format!("{down}, {up}/")).realm(&name).open(EPOCH);
+        let store = store.unwrap_or_else(|error| panic!("{down}: {error}"));
+        let grant = store.acquire(&request(60_000)).unwrap();
+        store.release(&grant, grant.floor).unwrap();
+    }
+}
+
+/// Where it would go is not what was configured.
+#[test]
+fn it_is_not_redirected() {
+    let Some(up) = shared() else { return };
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let here = url(listener.local_addr().unwrap().port());
+    std::thread::spawn(move || {
+        let (mut client, _) = listener.accept().unwrap();
+        let _ = client.read(&mut [0; 4096]);
+        let answer = format!("HTTP/1.1 302 Found\r\nlocation: {up}/version\r\ncontent-length: 0\r\n\r\n");
+        client.write_all(answer.as_bytes()).unwrap();
+    });
+    let error = EtcdStore::open(&here, EPOCH).unwrap_err().to_string();
+    assert!(error.contains("HTTP 302"), "{error}");
+}
+
+/// Whoever is taken for dead, and has no successor yet, is alive again.
+#[test]
+fn a_renewal_puts_back_that_its_holder_lives() {
+    let Some(url) = shared() else { return };
+    let name = unique("alive");
+    let store = EtcdStore::builder(&url).realm(&name).open(EPOCH).unwrap();
+    leave_free(&url, &name, 1);
     let grant = store.acquire(&request(60_000)).unwrap();
-    store.release(&grant, grant.floor).unwrap();
+    delete(&url, &format!("pyflake/{name}/live/{:04}", grant.node.index()));
+    assert!(store.nodes().unwrap().iter().all(|node| !node.held));
+    store.renew(&grant, grant.until + 1).unwrap();
+    assert!(store.nodes().unwrap().iter().any(|node| node.held && node.node == grant.node));
+    let refused = store.acquire(&request(60_000));
+    assert!(matches!(refused, Err(LeaseError::NoFreeNode { .. })), "{refused:?}");
+}
+
+/// A holder knows what was acknowledged to it: a store that has less went back, whatever its revision is.
+#[test]
+fn what_a_holder_was_told_and_the_store_does_not_have_ends_every_lease() {
+    let Some(url) = shared() else { return };
+    for (what, releases) in [("until", false), ("until", true), ("token", false), ("key", false), ("key", true)] {
+        let name = unique("behind");
+        let store = EtcdStore::builder(&url).realm(&name).open(EPOCH).unwrap();
+        let first = store.acquire(&request(60_000)).unwrap();
+        // For the second tenure of its node.
+        store.release(&first, first.floor).unwrap();
+        leave_free(&url, &name, 0);
+        delete(&url, &format!("pyflake/{name}/live/{:04}", first.node.index()));
+        let grant = store.acquire(&request(60_000)).unwrap();
+        delete(&url, &format!("pyflake/{name}/live/{:04}", (first.node.index() + 1) % 1024));
+        let bystander = store.acquire(&request(60_000)).unwrap();
+        let key = format!("pyflake/{name}/node/{:04}", grant.node.index());
+        let mut value = get(&url, &key);
+        match what {
+            "until" => value["until"] = json!(grant.until - 1),
+            _ => value["token"] = json!(grant.token - 1),
+        }
+        if what == "key" {
+            delete(&url, &key);
+        } else {
+            put(&url, &key, &value.to_string());
+        }
+        let before = now();
+        let call =
+            || if releases { store.release(&grant, grant.until) } else { store.renew(&grant, grant.until).map(drop) };
+        for _ in 0..2 {
+            let lost = call().unwrap_err();
+            assert!(matches!(lost, LeaseError::Lost { .. }), "{what}, {releases}: {lost}");
+        }
+        let realm = get(&url, &format!("pyflake/{name}/realm"));
+        assert!(realm["rest"].as_u64().unwrap() >= before + 60_000 + 20_000 - 5, "{what}, {releases}: {realm}");
+        let lost = store.renew(&bystander, bystander.until).unwrap_err();
+        assert!(matches!(lost, LeaseError::Lost { .. }), "{what}, {releases}: {lost}");
+        // Operators see that nobody holds anything, and until when it is so.
+        let rest = realm["rest"].as_u64().unwrap();
+        assert!(store.nodes().unwrap().iter().all(|node| !node.held && node.until >= rest));
+    }
+}
+
+/// A realm that has an earlier generation than was seen went back.
+#[test]
+fn an_earlier_generation_ends_every_lease() {
+    let Some(url) = shared() else { return };
+    let name = unique("generation");
+    let store = EtcdStore::builder(&url).realm(&name).open(EPOCH).unwrap();
+    let key = format!("pyflake/{name}/realm");
+    let mut realm = get(&url, &key);
+    realm["generation"] = json!(5);
+    put(&url, &key, &realm.to_string());
+    store.acquire(&request(60_000)).unwrap();
+    let mut realm = get(&url, &key);
+    realm["generation"] = json!(3);
+    put(&url, &key, &realm.to_string());
+    let before = now();
+    let grant = store.acquire(&request(60_000)).unwrap();
+    assert!(grant.floor >= before + 60_000 + 20_000 - 5, "{grant:?}");
+    assert_eq!(get(&url, &key)["generation"], 6);
 }
 
 #[test]
@@ -206,4 +308,23 @@ fn another_cluster_ends_every_lease() {
     assert!(matches!(lost, LeaseError::Lost { .. }) && lost.to_string().contains("another one"), "{lost}");
     let next = open().acquire(&request(3000)).unwrap();
     assert!(next.floor >= before + 3000 + 20_000 - 5, "{next:?}");
+}
+
+/// A cluster whose realm says that it has always been there, of which a process knows better.
+#[test]
+fn another_cluster_of_the_same_generation_ends_every_lease() {
+    let Some(server) = Server::start() else { return };
+    let store = EtcdStore::open(&server.url(), EPOCH).unwrap();
+    let grant = store.acquire(&request(3000)).unwrap();
+    server.restore_as("another");
+    let (url, key) = (server.url(), "pyflake/default/realm");
+    let mut realm = get(&url, key);
+    realm["cluster"] = cluster_of(&url);
+    // More changes than were made before, too.
+    for _ in 0..10 {
+        put(&url, key, &realm.to_string());
+    }
+    let lost = store.renew(&grant, grant.until).unwrap_err();
+    assert!(matches!(lost, LeaseError::Lost { .. }), "{lost}");
+    assert_eq!(get(&url, key)["generation"], 2);
 }

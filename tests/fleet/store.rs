@@ -1,6 +1,7 @@
 //! The store by itself.
 
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use pyflake::Epoch;
 use pyflake::Node;
@@ -8,7 +9,7 @@ use pyflake::lease::conformance::{Fixture, assert_conforms};
 use pyflake::lease::{LeaseError, LeaseStore, LeasedGenerator};
 
 use crate::fleet::{EPOCH, now, own_epoch, request, unique};
-use crate::server::{Store, open, shared, steal};
+use crate::server::{Server, Store, leave_free, open, open_within, shared, steal};
 
 /// A realm of its own.
 pub(crate) struct Realm {
@@ -99,4 +100,54 @@ fn operators_see_who_holds_what_and_can_end_it() {
     assert!(matches!(store.renew(&held, held.until), Err(LeaseError::Lost { .. })));
     // The window stands, so whatever the holder still issues in it is not issued again.
     assert_eq!(operator.nodes().unwrap().iter().find(|status| status.node == held.node).unwrap().until, held.until);
+}
+
+/// A holder that renews is not taken for dead, however short its window.
+#[test]
+fn a_holder_that_renews_stays() {
+    let Some(server) = Server::start() else { return };
+    let url = server.url();
+    let (store, other) = (open(&url, "default", EPOCH), open(&url, "default", EPOCH));
+    leave_free(&url, "default", 1);
+    let mut grant = store.acquire(&request(1000)).unwrap();
+    let (start, held) = (Instant::now(), Duration::from_secs(4));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while start.elapsed() < held {
+                let refused = other.acquire(&request(1000));
+                assert!(matches!(refused, Err(LeaseError::NoFreeNode { .. })), "{refused:?}");
+                thread::sleep(Duration::from_millis(20));
+            }
+        });
+        while start.elapsed() < held {
+            grant = store.renew(&grant, grant.until.max(now() + 1000)).unwrap();
+            thread::sleep(Duration::from_millis(300));
+        }
+    });
+    // It is, once it does not.
+    let mut next = None;
+    super::eventually("it is taken for dead", || {
+        next = other.acquire(&request(1000)).ok();
+        next.is_some()
+    });
+    assert_eq!(next.unwrap().floor, grant.until);
+}
+
+#[test]
+fn a_window_of_more_than_a_day_is_refused() {
+    let Some(url) = shared() else { return };
+    let (name, day) = (unique("long"), 24 * 3600 * 1000);
+    let store = open(&url, &name, EPOCH);
+    let refused = store.acquire(&request(day + 1)).unwrap_err().to_string();
+    assert!(refused.contains("86400.001s is longer than 86400s: ask for a shorter one"), "{refused}");
+    assert!(store.nodes().unwrap().iter().all(|node| node.token == 0));
+    store.acquire(&request(day)).unwrap();
+}
+
+#[test]
+fn a_call_may_take_as_long_as_it_likes() {
+    let Some(url) = shared() else { return };
+    let store = open_within(&url, &unique("patient"), EPOCH, Duration::MAX).unwrap();
+    let grant = store.acquire(&request(60_000)).unwrap();
+    store.release(&grant, grant.floor).unwrap();
 }

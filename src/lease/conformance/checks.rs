@@ -29,6 +29,7 @@ pub(super) const ALL: &[Check] = &[
     Check { name: "late acknowledgement", run: late_acknowledgement },
     Check { name: "realm mismatch", run: realm_mismatch },
     Check { name: "skew", run: skew },
+    Check { name: "floor ahead", run: floor_ahead },
     Check { name: "release and reuse", run: release_and_reuse },
     Check { name: "death", run: death },
 ];
@@ -190,14 +191,17 @@ fn lost(fixture: &dyn Fixture) -> Outcome {
     let stranger = Grant { owner: Owner { nonce: grant.owner.nonce ^ 1, ..grant.owner.clone() }, ..grant.clone() };
     let older = Grant { token: grant.token - 1, ..grant.clone() };
     let newer = Grant { token: grant.token + 1, ..grant.clone() };
-    for (whose, other) in [("another owner's", &stranger), ("an older token's", &older), ("a newer token's", &newer)] {
+    for (whose, other) in [("another owner's", &stranger), ("an older token's", &older)] {
         is_lost(&format!("{whose} renewal"), store.renew(other, until))?;
         is_lost(&format!("{whose} release"), store.release(other, other.floor))?;
     }
     let renewed = renew(&*store, &grant, grant.until)?;
     ensure!(renewed.until == grant.until, "a renewal that was refused moved the window to {}", renewed.until);
     release(&*store, &grant, grant.floor)?;
-    is_lost("a renewal after the release", store.renew(&grant, until))
+    is_lost("a renewal after the release", store.renew(&grant, until))?;
+    // Last: to a store that did not give it out, it may be a sign that it has lost what it acknowledged.
+    is_lost("a newer token's renewal", store.renew(&newer, until))?;
+    is_lost("a newer token's release", store.release(&newer, newer.floor))
 }
 
 /// A stolen node is lost for the one it was stolen from.
@@ -257,6 +261,19 @@ fn skew(fixture: &dyn Fixture) -> Outcome {
     }
     let renewed = renew(&*store, &grant, grant.until)?;
     ensure!(renewed.until == grant.until, "a renewal that was refused moved the window to {}", renewed.until);
+    Ok(())
+}
+
+/// A window that starts ahead of the clock tells nothing of the holder's clock, and can be renewed as it is.
+fn floor_ahead(fixture: &dyn Fixture) -> Outcome {
+    let store = open(fixture)?;
+    let held = exhaust(&*store, fixture)?;
+    let grant = held.first().ok_or("it has no nodes")?;
+    release(&*store, grant, grant.until)?;
+    let next = acquire_again(&*store, fixture, grant.node)?;
+    ensure!(next.floor == grant.until, "the floor after a release is {}, not {}", next.floor, grant.until);
+    let renewed = renew(&*store, &next, next.until)?;
+    ensure!(renewed.until == next.until, "a renewal moved the window from {} to {}", next.until, renewed.until);
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! The keys of a realm, and what is in them.
 
+use core::cmp::Ordering;
 use core::ops::Range;
 
 use serde_json::{Value, json};
@@ -165,11 +166,27 @@ impl Tenure {
         })
     }
 
+    /// Whether it is from before what the grant's holder was told, and no fence has come since the holder's store has
+    /// seen the realm in `generation`: the cluster has lost windows.
+    pub(super) fn is_before(&self, grant: &Grant, record: &Record, generation: u64) -> bool {
+        match self.token.cmp(&grant.token) {
+            Ordering::Less => record.generation <= generation,
+            Ordering::Equal => {
+                self.nonce == Some(grant.owner.nonce)
+                    && self.until < grant.until
+                    && self.generation == record.generation
+            }
+            Ordering::Greater => false,
+        }
+    }
+
     /// That it is still the grant's.
     pub(super) fn check(&self, grant: &Grant, record: &Record) -> Result<(), LeaseError> {
         let label = &self.label;
         let how = if self.token == 0 {
             "its key is gone".into()
+        } else if self.token < grant.token {
+            format!("its key is an earlier one, with token {}: the cluster went back", self.token)
         } else if self.token != grant.token {
             format!("{label} has it, with token {}", self.token)
         } else if self.nonce.is_none() {

@@ -1,7 +1,7 @@
 //! The way to a server: one request, one answer, and an end to waiting.
 
 use core::time::Duration;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Instant, UNIX_EPOCH};
 
@@ -72,6 +72,8 @@ impl Link {
             };
             return Err(LeaseError::Unavailable { doing: "reading the etcd URL".into(), source: problem.into() });
         }
+        // No call is worth waiting longer for, and a clock has an end.
+        let timeout = timeout.min(Duration::from_secs(24 * 3600));
         let agent = agent.unwrap_or_else(|| Agent::config_builder().proxy(None).build().into());
         Ok(Link { agent, endpoints, current: AtomicUsize::new(0), timeout, generation: fork::generation() })
     }
@@ -141,13 +143,17 @@ impl Link {
         if left.is_zero() {
             return Err(format!("it was not done within {:?}", self.timeout).into());
         }
+        let share = Some(left / u32::try_from(untried.max(1)).unwrap_or(1));
         let mut response = self
             .agent
             .post(format!("{}/v3/{what}", self.endpoint(index)))
             .config()
             .timeout_global(Some(left))
-            .timeout_connect(Some(left / u32::try_from(untried.max(1)).unwrap_or(1)))
+            .timeout_resolve(share)
+            .timeout_connect(share)
             .http_status_as_error(false)
+            // A member redirects nobody.
+            .max_redirects(0)
             .build()
             .header("content-type", "application/json")
             .send(body.to_string())?;
@@ -192,10 +198,25 @@ impl From<ureq::Error> for Failure {
         let sent = match &error {
             ureq::Error::HostNotFound | ureq::Error::ConnectionFailed => false,
             ureq::Error::Timeout(timeout) => !matches!(timeout, Timeout::Resolve | Timeout::Connect),
-            ureq::Error::Io(error) => error.kind() != ErrorKind::ConnectionRefused,
+            ureq::Error::Io(error) => !is_of_connecting(error),
             _ => true,
         };
         Failure { why: error.to_string(), sent }
+    }
+}
+
+/// Whether there was no connection yet.
+fn is_of_connecting(error: &io::Error) -> bool {
+    match error.kind() {
+        // The kernel may say so of an open connection too, but only once it has sent the same for minutes.
+        ErrorKind::ConnectionRefused
+        | ErrorKind::HostUnreachable
+        | ErrorKind::NetworkUnreachable
+        | ErrorKind::NetworkDown
+        | ErrorKind::AddrNotAvailable => true,
+        // A name that is not found has a kind that cannot be named. Where the words are others, the next call goes on
+        // to the next endpoint.
+        _ => error.raw_os_error().is_none() && error.to_string().starts_with("failed to lookup address information"),
     }
 }
 

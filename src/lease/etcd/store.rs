@@ -22,6 +22,7 @@ use crate::epoch::Epoch;
 use crate::lease::etcd::keys::{self, ALL, Keys, Record, Tenure};
 use crate::lease::etcd::link::{Answer, Call, Found, Link, delete, get, number, put, unchanged};
 use crate::lease::label::printable;
+use crate::lease::realm::check_window;
 use crate::lease::{Grant, LeaseError, NodeStatus, Request};
 use crate::node::{Node, generate_seed};
 
@@ -37,8 +38,10 @@ pub(super) struct Store {
 }
 
 /// The latest state that the cluster has shown: one before it means that it went back.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Seen {
+    /// Empty before the first answer.
+    cluster: String,
     revision: u64,
     generation: u64,
 }
@@ -89,6 +92,7 @@ impl Store {
     }
 
     pub(super) fn acquire(&self, epoch: Epoch, request: &Request) -> Result<Grant, LeaseError> {
+        check_window(request.window)?;
         let call = self.link.begin("acquiring a node")?;
         let mut lease = None;
         let granted = self.acquire_with(call, epoch, request, &mut lease);
@@ -108,9 +112,9 @@ impl Store {
     ) -> Result<Grant, LeaseError> {
         let mut span = few();
         for _ in 0..ATTEMPTS {
-            let seen = *self.seen();
+            let seen = self.seen().clone();
             let answer = self.look_at(call, &self.keys.look(&span))?;
-            let Some(record) = self.sound(call, &answer, seen)? else { continue };
+            let Some(record) = self.sound(call, &answer, &seen)? else { continue };
             record.realm.check(epoch, &self.place())?;
             self.check_skew(request.now, answer.now, true)?;
             if record.longest_window < request.window {
@@ -176,10 +180,14 @@ impl Store {
 
     pub(super) fn renew(&self, grant: &Grant, until: u64) -> Result<Grant, LeaseError> {
         let call = self.link.begin("renewing the lease")?;
+        let known = self.seen().generation;
         for _ in 0..ATTEMPTS {
-            let Some(Look { record, tenure, live, now }) = self.look(call, grant.node)? else { continue };
+            let Some(Look { record, tenure, live, now }) = self.look_for(call, grant, known)? else { continue };
             tenure.check(grant, &record)?;
-            self.check_skew(until.saturating_sub(tenure.window), now, false)?;
+            if until > tenure.until {
+                // Only then it is from the holder's clock: a window that starts ahead of it is renewed as it is.
+                self.check_skew(until.saturating_sub(tenure.window), now, false)?;
+            }
             let (key, live_key) = (self.keys.node(grant.node), self.keys.live(grant.node));
             let until = until.max(tenure.until);
             let renewed = Tenure { until, ..tenure.clone() };
@@ -204,8 +212,9 @@ impl Store {
 
     pub(super) fn release(&self, grant: &Grant, used_until: u64) -> Result<(), LeaseError> {
         let call = self.link.begin("releasing the node")?;
+        let known = self.seen().generation;
         for _ in 0..ATTEMPTS {
-            let Some(Look { record, tenure, live, .. }) = self.look(call, grant.node)? else { continue };
+            let Some(Look { record, tenure, live, .. }) = self.look_for(call, grant, known)? else { continue };
             tenure.check(grant, &record)?;
             let until = tenure.until.min(used_until.max(grant.floor));
             if self.end(call, &record, grant.node, &Tenure { until, nonce: None, ..tenure }, live)? {
@@ -218,9 +227,11 @@ impl Store {
     /// Ends a tenure without its holder; answers the holder's label, if there was one.
     pub(super) fn evict(&self, node: Node) -> Result<Option<String>, LeaseError> {
         let call = self.link.begin("evicting a holder")?;
+        let mut meant = None;
         for _ in 0..ATTEMPTS {
             let Some(Look { record, tenure, live, .. }) = self.look(call, node)? else { continue };
-            if live.is_none() || tenure.nonce.is_none() {
+            // Whoever comes meanwhile is not the one that is known to be dead.
+            if live.is_none() || tenure.nonce.is_none() || *meant.get_or_insert(tenure.token) != tenure.token {
                 return Ok(None);
             }
             let label = tenure.label.clone();
@@ -233,6 +244,7 @@ impl Store {
 
     pub(super) fn nodes(&self) -> Result<Vec<NodeStatus>, LeaseError> {
         let answer = self.look_at(self.link.begin("looking at the nodes")?, &self.keys.look(&ALL))?;
+        let record = record(&answer)?.ok_or_else(|| self.missing())?;
         let lives = lives(&answer);
         let status = |found: Found| {
             let node = keys::node(&found)?;
@@ -242,8 +254,8 @@ impl Store {
             };
             Some(NodeStatus {
                 node,
-                held: lives.contains(&node),
-                until: tenure.until,
+                held: lives.contains(&node) && (tenure.generation == record.generation || problem.is_some()),
+                until: tenure.until.max(record.rest),
                 token: tenure.token,
                 owner_label: tenure.label,
                 acquired: Some(tenure.acquired).filter(|acquired| *acquired != 0),
@@ -280,23 +292,33 @@ impl Store {
         let answer = self.link.transaction(call, &all, then)?;
         // What it compared was read before it, at an earlier revision.
         if answer.cluster != record.cluster || answer.revision < record.read_at {
-            self.fence(call, record, &answer)?;
+            self.fence(call, record, &answer.cluster, answer.now)?;
             return Err(self.link.unavailable(call, "the store has lost what it had acknowledged".into()));
         }
-        let mut latest = self.seen();
-        if answer.succeeded() && answer.revision > latest.revision {
-            *latest = Seen { revision: answer.revision, generation: record.generation };
+        if answer.succeeded() {
+            self.see(&answer, record.generation);
         }
         Ok(answer.succeeded())
     }
 
     /// A node; `None` if the realm had to be put right first.
     fn look(&self, call: Call, node: Node) -> Result<Option<Look>, LeaseError> {
-        let seen = *self.seen();
+        let seen = self.seen().clone();
         let answer = self.look_at(call, &self.keys.look_at(node))?;
-        let Some(record) = self.sound(call, &answer, seen)? else { return Ok(None) };
+        let Some(record) = self.sound(call, &answer, &seen)? else { return Ok(None) };
         let tenure = answer.range(1).first().map_or_else(|| Ok(Tenure::default()), Tenure::read)?;
         Ok(Some(Look { record, tenure, live: answer.range(2).pop(), now: answer.now }))
+    }
+
+    /// The same for the holder of a node, who knows what the cluster has acknowledged; `known` is the generation that the
+    /// call began with.
+    fn look_for(&self, call: Call, grant: &Grant, known: u64) -> Result<Option<Look>, LeaseError> {
+        let Some(look) = self.look(call, grant.node)? else { return Ok(None) };
+        if look.tenure.is_before(grant, &look.record, known) {
+            self.fence(call, &look.record, &look.record.cluster, look.now)?;
+            return Ok(None);
+        }
+        Ok(Some(look))
     }
 
     /// Reads the realm's key and others, at one moment.
@@ -309,20 +331,29 @@ impl Store {
     /// The realm's key, if the store is the one that has kept it; else it is fenced.
     ///
     /// `seen` is from before the question, as answers overtake each other.
-    fn sound(&self, call: Call, answer: &Answer, seen: Seen) -> Result<Option<Record>, LeaseError> {
+    fn sound(&self, call: Call, answer: &Answer, seen: &Seen) -> Result<Option<Record>, LeaseError> {
         let record = record(answer)?.ok_or_else(|| self.missing())?;
-        let now = Seen { revision: answer.revision, generation: record.generation };
-        let went_back = now.revision < seen.revision;
+        let moved = !seen.cluster.is_empty() && answer.cluster != seen.cluster;
+        let went_back = moved || answer.revision < seen.revision;
         // One that went back to a later generation was fenced since, by another process.
-        if answer.cluster != record.cluster || went_back && now.generation <= seen.generation {
-            self.fence(call, &record, answer)?;
+        if answer.cluster != record.cluster
+            || went_back && record.generation <= seen.generation
+            || record.generation < seen.generation
+        {
+            self.fence(call, &record, &answer.cluster, answer.now)?;
             return Ok(None);
         }
-        let mut latest = self.seen();
-        if went_back || now.revision > latest.revision {
-            *latest = now;
-        }
+        self.see(answer, record.generation);
         Ok(Some(record))
+    }
+
+    /// Remembers an answer, unless a later one has overtaken it.
+    fn see(&self, answer: &Answer, generation: u64) {
+        let mut latest = self.seen();
+        let later = answer.cluster == latest.cluster && answer.revision > latest.revision;
+        if generation > latest.generation || generation == latest.generation && later {
+            *latest = Seen { cluster: answer.cluster.clone(), revision: answer.revision, generation };
+        }
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -331,14 +362,15 @@ impl Store {
 
     /// Ends every tenure, and lets every node rest until the windows have passed that may have been lost, by any clock
     /// that was admitted.
-    fn fence(&self, call: Call, record: &Record, answer: &Answer) -> Result<(), LeaseError> {
+    fn fence(&self, call: Call, record: &Record, cluster: &str, now: u64) -> Result<(), LeaseError> {
         // Twice the skew, once for each clock, and what the server's clock was rounded by.
         let slack = self.max_skew.saturating_mul(2).saturating_add(1000);
-        let rest = answer.now.saturating_add(record.longest_window).saturating_add(slack).max(record.rest);
-        let (cluster, generation) = (answer.cluster.clone(), record.generation.saturating_add(1));
-        let answer = self.write(call, &Record { cluster, generation, rest, ..record.clone() })?;
+        let rest = now.saturating_add(record.longest_window).saturating_add(slack).max(record.rest);
+        // Later than all that anybody here has seen, of which the store may have lost some.
+        let generation = record.generation.max(self.seen().generation).saturating_add(1);
+        let answer = self.write(call, &Record { cluster: cluster.to_owned(), generation, rest, ..record.clone() })?;
         if answer.succeeded() {
-            *self.seen() = Seen { revision: answer.revision, generation };
+            self.see(&answer, generation);
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use crate::epoch::Epoch;
 use crate::lease::label::printable;
 use crate::lease::postgres::link::{Link, Value};
 use crate::lease::postgres::statements::{ACQUIRE, EVICT, FENCE, FOUND, HOLDER, LENGTHEN, LOOK, NODES, RELEASE, RENEW};
-use crate::lease::realm::Realm;
+use crate::lease::realm::{Realm, check_window};
 use crate::lease::{Grant, LeaseError, NodeStatus, Owner, Request};
 use crate::node::Node;
 
@@ -75,6 +75,7 @@ impl Store {
     }
 
     pub(super) fn acquire(&self, epoch: Epoch, request: &Request) -> Result<Grant, LeaseError> {
+        check_window(request.window)?;
         let (realm, label) = (Realm::new(epoch), printable(&request.owner.label));
         let (now, window) = (signed(request.now)?, signed(request.window)?);
         let values = [
