@@ -257,9 +257,13 @@ impl<C: Clock + Clone> PyflakeClient<C> {
     pub fn generate(&self) -> Result<Snowflake, Error> {
         // Not `ok_or`, which makes an error each time and drops it.
         let Some(generator) = self.generator.get() else { return Err(self.absent()) };
-        let id = match generator.next_id() {
-            Ok(id) => id,
-            Err(error) => return self.generate_renewed(error),
+        let id = match generator.claim() {
+            Ok(slot) => generator.id(slot),
+            // `next_id` in two steps: a `Result` of it would go through memory here, on the way of each ID.
+            Err(missed) => match generator.next_id_anew(missed) {
+                Ok(id) => id,
+                Err(error) => return self.generate_renewed(error),
+            },
         };
         // Relaxed: it was settled before the generator was named, which `get` has acquired.
         let here = self.numbers.place.load(Ordering::Relaxed) == generator.node_bits();

@@ -138,7 +138,7 @@ impl<C: Clock> Generator<C> {
 
     /// The rest of [`next_id`](Self::next_id) where the clock's tick is not the one that was last begun, or has no room.
     #[inline(never)]
-    fn next_id_anew(&self, missed: Missed) -> Result<Snowflake, Error> {
+    pub(crate) fn next_id_anew(&self, missed: Missed) -> Result<Snowflake, Error> {
         self.claim_missed(missed).map_or_else(|| self.claim_and_wait(1), Ok).map(|slot| self.id(slot))
     }
 
