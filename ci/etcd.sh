@@ -12,12 +12,9 @@
 #     PYFLAKE_ETCD_BIN     the server's program, for tests that start, crash and restart servers of their own
 set -euo pipefail
 
-if (($# == 0)); then
-    echo "usage: ci/etcd.sh COMMAND [ARGUMENT]..." >&2
-    exit 2
-fi
-
-kept="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/target/etcd.log"
+name=etcd
+# shellcheck source=ci/beside.sh
+source "$(dirname "${BASH_SOURCE[0]}")/beside.sh"
 
 if ! command -v etcd >/dev/null || ! command -v etcdctl >/dev/null; then
     echo "etcd: it is not on this machine, so Debian's packages etcd-server and etcd-client are installed" >&2
@@ -27,42 +24,12 @@ fi
 PYFLAKE_ETCD_BIN=$(command -v etcd)
 export PYFLAKE_ETCD_BIN
 
-root=$(mktemp -d "${TMPDIR:-/tmp}/pyflake-etcd.XXXXXX")
-
-# A guard in a session of its own waits until this script is over, killed or not: then the pipe's only writer is gone.
-# Nothing else may have that end of the pipe, so it is closed below for whatever is started.
-# shellcheck disable=SC2016 # the guard's own shell expands it
-exec {alive}> >(KEPT=$kept ROOT=$root exec setsid bash -c '
-    read -r word || true
+end_server() {
     if [ -e "$ROOT/pid" ]; then
         kill -KILL "$(cat "$ROOT/pid")" 2>/dev/null
     fi
-    if [ "$word" != passed ] && [ -e "$ROOT/log" ]; then
-        mkdir -p "$(dirname "$KEPT")" && cp "$ROOT/log" "$KEPT" && echo "etcd: the log of the server is in $KEPT" >&2
-    fi
-    rm -rf "$ROOT"
-')
-guard=$!
-
-child=
-finish() {
-    local status=$?
-    trap '' INT TERM HUP
-    if [ -n "$child" ]; then
-        kill "$child" 2>/dev/null || true
-        wait "$child" 2>/dev/null || true
-    fi
-    if ((status == 0)); then
-        echo passed >&"$alive"
-    fi
-    exec {alive}>&-
-    wait "$guard" 2>/dev/null || true
-    exit "$status"
 }
-trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-trap 'exit 129' HUP
+guard end_server
 
 # Ports are free if the server gets them; those from 32768 on are the kernel's to give away meanwhile.
 for attempt in {1..20}; do
@@ -96,10 +63,4 @@ for attempt in {1..20}; do
 done
 export PYFLAKE_ETCD_URL
 
-# In the background, so that a signal to this script is heard at once; but with its input and its signals.
-env --default-signal=INT,QUIT "$@" <&0 {alive}>&- &
-child=$!
-status=0
-wait "$child" || status=$?
-child=
-exit "$status"
+run "$@"

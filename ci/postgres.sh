@@ -18,12 +18,9 @@
 # A test that stops the server must start it again: its settings are in its directory, so `pg_ctl start` is all.
 set -euo pipefail
 
-if (($# == 0)); then
-    echo "usage: ci/postgres.sh COMMAND [ARGUMENT]..." >&2
-    exit 2
-fi
-
-kept="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/target/postgres.log"
+name=postgres
+# shellcheck source=ci/beside.sh
+source "$(dirname "${BASH_SOURCE[0]}")/beside.sh"
 
 # The newest server on the machine, else Debian's.
 bin() {
@@ -53,42 +50,11 @@ server() (
     ${PYFLAKE_POSTGRES_USER:+runuser -u "$PYFLAKE_POSTGRES_USER" --} "$PYFLAKE_POSTGRES_BIN/$1" "${@:2}"
 )
 
-root=$(mktemp -d "${TMPDIR:-/tmp}/pyflake-postgres.XXXXXX")
-export PYFLAKE_POSTGRES_DATA="$root/data" PYFLAKE_POSTGRES_LOG="$root/log"
-
-# A guard in a session of its own waits until this script is over, killed or not: then the pipe's only writer is gone.
-# Nothing else may have that end of the pipe, so it is closed below for whatever is started.
-# shellcheck disable=SC2016 # the guard's own shell expands it
-exec {alive}> >(export -f server && KEPT=$kept ROOT=$root exec setsid bash -c '
-    read -r word || true
-    server pg_ctl stop -D "$PYFLAKE_POSTGRES_DATA" -m immediate >/dev/null 2>&1
-    if [ "$word" != passed ] && [ -e "$PYFLAKE_POSTGRES_LOG" ]; then
-        mkdir -p "$(dirname "$KEPT")" && cp "$PYFLAKE_POSTGRES_LOG" "$KEPT" &&
-            echo "postgres: the log of the server is in $KEPT" >&2
-    fi
-    rm -rf "$ROOT"
-')
-guard=$!
-
-child=
-finish() {
-    local status=$?
-    trap '' INT TERM HUP
-    if [ -n "$child" ]; then
-        kill "$child" 2>/dev/null || true
-        wait "$child" 2>/dev/null || true
-    fi
-    if ((status == 0)); then
-        echo passed >&"$alive"
-    fi
-    exec {alive}>&-
-    wait "$guard" 2>/dev/null || true
-    exit "$status"
+end_server() {
+    server pg_ctl stop -D "$ROOT/data" -m immediate >/dev/null 2>&1
 }
-trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-trap 'exit 129' HUP
+guard end_server server
+export PYFLAKE_POSTGRES_DATA="$root/data" PYFLAKE_POSTGRES_LOG="$root/log"
 
 if [ -n "$PYFLAKE_POSTGRES_USER" ]; then
     chown "$PYFLAKE_POSTGRES_USER:" "$root"
@@ -119,10 +85,4 @@ done
 export PYFLAKE_POSTGRES_PORT
 export PYFLAKE_POSTGRES_URL="postgres://postgres@127.0.0.1:$PYFLAKE_POSTGRES_PORT/postgres"
 
-# In the background, so that a signal to this script is heard at once; but with its input and its signals.
-env --default-signal=INT,QUIT "$@" <&0 {alive}>&- &
-child=$!
-status=0
-wait "$child" || status=$?
-child=
-exit "$status"
+run "$@"
