@@ -9,7 +9,7 @@ use pyflake::lease::{EtcdStore, LeaseError, LeaseState, LeaseStore, LeasedGenera
 use serde_json::json;
 
 use crate::fleet::proxy::{Network, Proxy};
-use crate::fleet::{EPOCH, eventually, now, own_epoch, request, unique};
+use crate::fleet::{EPOCH, certify, eventually, now, own_epoch, request, unique};
 use crate::server::{Server, cluster_of, delete, free_ports, get, leave_free, open_within, port_of, put, shared, url};
 
 #[test]
@@ -163,17 +163,7 @@ fn it_talks_tls_with_the_agent_of_the_application() {
     let Some(_) = shared() else { return };
     let dir = std::env::temp_dir().join(unique("pyflake-etcd-tls"));
     std::fs::create_dir(&dir).unwrap();
-    let (certificate, key) = (dir.join("server.crt"), dir.join("server.key"));
-    let made = Command::new("openssl")
-        .args("req -x509 -days 2 -nodes -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -subj /CN=test".split(' '))
-        .args(["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"])
-        .arg("-keyout")
-        .arg(&key)
-        .arg("-out")
-        .arg(&certificate)
-        .output()
-        .unwrap();
-    assert!(made.status.success(), "{made:?}");
+    let (certificate, key) = certify(Command::new("openssl"), &dir);
     let url = format!("https://127.0.0.1:{}", free_ports());
     let (certificate, key) = (certificate.to_str().unwrap(), key.to_str().unwrap());
     let options = ["--listen-client-urls", &format!("URL,{url}"), "--cert-file", certificate, "--key-file", key];

@@ -8,6 +8,8 @@ mod outage;
 pub(crate) mod proxy;
 pub(crate) mod store;
 
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -51,4 +53,21 @@ pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) -> Dur
         thread::sleep(Duration::from_millis(5));
     }
     start.elapsed()
+}
+
+/// Makes a certificate for 127.0.0.1 and its key in a directory, with this `openssl`.
+pub(crate) fn certify(mut openssl: Command, dir: &Path) -> (PathBuf, PathBuf) {
+    let (certificate, key) = (dir.join("server.crt"), dir.join("server.key"));
+    let made = openssl
+        .args("req -x509 -days 2 -nodes -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -subj /CN=test".split(' '))
+        .args(["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"])
+        .arg("-keyout")
+        .arg(&key)
+        .arg("-out")
+        .arg(&certificate)
+        .current_dir("/")
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    (certificate, key)
 }

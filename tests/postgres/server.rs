@@ -10,7 +10,7 @@ use pyflake::lease::{LeaseError, PostgresStore};
 use pyflake::{Epoch, Node};
 
 use crate::database::postgres_url;
-use crate::fleet::unique;
+use crate::fleet::{certify, unique};
 
 /// The store under test.
 pub(crate) type Store = PostgresStore;
@@ -84,18 +84,7 @@ impl Server {
 
     /// Gives it a certificate of its own, for 127.0.0.1, and takes connections with TLS alone; answers the certificate.
     pub(crate) fn secure(&self) -> PathBuf {
-        let (certificate, key) = (self.data.join("server.crt"), self.data.join("server.key"));
-        let out = as_user("openssl".as_ref())
-            .args("req -x509 -days 2 -nodes -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -subj /CN=test".split(' '))
-            .args(["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"])
-            .arg("-keyout")
-            .arg(&key)
-            .arg("-out")
-            .arg(&certificate)
-            .current_dir("/")
-            .output()
-            .unwrap();
-        assert!(out.status.success(), "{out:?}");
+        let (certificate, _) = certify(as_user("openssl".as_ref()), &self.data);
         self.configure("ssl = on\n");
         let hba = "printf 'hostssl all all 127.0.0.1/32 trust\\n' > \"$1\"";
         let hba = as_user("sh".as_ref()).args(["-c", hba, "sh"]).arg(self.data.join("pg_hba.conf")).status().unwrap();
