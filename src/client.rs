@@ -384,9 +384,7 @@ impl<C: Clock + Clone> PyflakeClient<C> {
             first.timeline().return_number();
         }
     }
-}
 
-impl<C: Clock + Clone> PyflakeClient<C> {
     /// The number of the last ID, wherever it is.
     fn number(&self) -> &AtomicU64 {
         self.lender().map_or(&self.numbers.own, |lender| lender.timeline().number())

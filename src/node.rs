@@ -1,12 +1,12 @@
 #[cfg(feature = "std")]
 mod sources;
 
-use alloc::boxed::Box;
 use core::fmt;
 use core::str::FromStr;
 
 use crate::error::Error;
 use crate::layout::{self, MAX_PID, MAX_SEED, PID_BITS};
+use crate::text::shown;
 
 #[cfg(feature = "std")]
 pub use sources::generate_seed;
@@ -113,7 +113,7 @@ impl Node {
     pub fn from_ordinal(name: &str) -> Result<Self, Error> {
         ordinal(name)
             .and_then(|ordinal| Node::with_index(ordinal).map_err(|_| "its ordinal is above 1023"))
-            .map_err(|reason| Error::InvalidOrdinal { name: shorten(name, LONGEST_DOMAIN), reason })
+            .map_err(|reason| Error::InvalidOrdinal { name: name.chars().take(LONGEST_DOMAIN).collect(), reason })
     }
 
     /// The pid, 0 to 31.
@@ -170,18 +170,12 @@ impl FromStr for Node {
 
     /// Reads an index, or a pid and a seed with a slash between them; refuses others with [`Error::InvalidNode`].
     fn from_str(text: &str) -> Result<Self, Error> {
-        parse(text).map_err(|reason| Error::InvalidNode { text: shorten(text, SHOWN), reason })
+        parse(text).map_err(|reason| Error::InvalidNode { text: shown(text), reason })
     }
 }
 
-/// How much of a text an error shows.
-const SHOWN: usize = 32;
 /// How long a host name is at most, domain included; an error shows all of it, as the ordinal is towards the end.
 const LONGEST_DOMAIN: usize = 253;
-
-fn shorten(text: &str, chars: usize) -> Box<str> {
-    text.chars().take(chars).collect()
-}
 
 /// The node in a text, or what is wrong with the text.
 fn parse(text: &str) -> Result<Node, &'static str> {

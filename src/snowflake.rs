@@ -7,6 +7,7 @@ use crate::epoch::Epoch;
 use crate::error::Error;
 use crate::layout::{self, MAX_SEQUENCE};
 use crate::node::Node;
+use crate::text::{Length, number, shown};
 
 /// A 64-bit ID: 42 bits of time, 5 of seed, 5 of pid, 12 of sequence, from the top.
 ///
@@ -221,16 +222,10 @@ impl FromStr for Snowflake {
 /// Where and how a text is no decimal number of 64 bits.
 #[cold]
 fn invalid(text: &str) -> Error {
-    // Up to the place that is wrong all characters are single bytes, so places in bytes are places in characters.
-    let digits = text.bytes().enumerate().try_fold(0_u64, |number, (position, byte)| {
-        if !byte.is_ascii_digit() {
-            return Err((position, "it has a character that is not a digit"));
-        }
-        let next = number.checked_mul(10).and_then(|number| number.checked_add(u64::from(byte - b'0')));
-        next.ok_or((position, "it is too large for 64 bits"))
-    });
-    let (position, reason) = digits.err().unwrap_or((0, "it is empty"));
-    Error::InvalidId { text: text.chars().take(32).collect(), position, reason }
+    let number = number(text, b"0123456789", Length::Any);
+    // A sign is no digit, so what `FromStr` refuses is refused here too.
+    let (position, reason) = number.err().unwrap_or_default();
+    Error::InvalidId { text: shown(text), position, reason }
 }
 
 /// An ID with its parts spelled out: what the Python package's generator yields.

@@ -32,13 +32,6 @@ struct Generators<C> {
 const SPECIFIED: u32 = 1 << 16;
 const PRESENT: u32 = 1 << 17;
 
-impl<C> Switch<C> {
-    /// The generator of a node, if it was built.
-    pub(crate) fn built(&self, node: Node) -> Option<&Generator<C>> {
-        self.0.built.get(usize::from(node.index()))?.get()
-    }
-}
-
 impl<C> Clone for Switch<C> {
     fn clone(&self) -> Self {
         Switch(Arc::clone(&self.0))
@@ -54,6 +47,11 @@ impl<C: Clock + Clone> Switch<C> {
 
     pub(crate) fn epoch(&self) -> Epoch {
         self.0.builder.epoch()
+    }
+
+    /// The generator of a node, if it was built.
+    pub(crate) fn built(&self, node: Node) -> Option<&Generator<C>> {
+        self.0.built.get(usize::from(node.index()))?.get()
     }
 
     /// The current generator.

@@ -1,5 +1,6 @@
 //! The text forms of an ID beside the decimal one: base32, base62 and hex.
 
+use alloc::boxed::Box;
 use core::fmt;
 
 use crate::error::Error;
@@ -8,17 +9,17 @@ use crate::snowflake::Snowflake;
 /// Digits in the order of their values, which is that of ASCII in all three: texts of one length sort as their numbers.
 const BASE32: Form = Form {
     digits: b"0123456789ABCDEFGHJKMNPQRSTVWXYZ",
-    length: Some(13),
+    length: Length::Exactly(13),
     expected: "13 characters of Crockford's base32: 0 to 9, and A to Z without I, L, O and U",
 };
 const BASE62: Form = Form {
     digits: b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz",
-    length: None,
+    length: Length::Fewest,
     expected: "a number of base62, 0 to 9, A to Z and a to z, from 0 to LygHa16AHYF",
 };
 const HEX: Form = Form {
     digits: b"0123456789abcdef",
-    length: None,
+    length: Length::Fewest,
     expected: "a number of lower-case hex, 0 to 9 and a to f, from 0 to ffffffffffffffff",
 };
 
@@ -150,12 +151,21 @@ fn pad(f: &mut fmt::Formatter<'_>, digits: &[u8]) -> fmt::Result {
     f.pad(core::str::from_utf8(digits).map_err(|_| fmt::Error)?)
 }
 
+/// How many digits a text has.
+#[derive(Clone, Copy)]
+pub(crate) enum Length {
+    Exactly(usize),
+    /// As few as the number needs.
+    Fewest,
+    /// With leading zeros or without.
+    Any,
+}
+
 /// A way to write IDs with the digits of some base.
 struct Form {
     /// By their values.
     digits: &'static [u8],
-    /// How many digits a text has: as many, or as few as the number needs.
-    length: Option<usize>,
+    length: Length,
     /// What a text looks like.
     expected: &'static str,
 }
@@ -175,39 +185,44 @@ impl Form {
     }
 
     fn read(&self, text: &str) -> Result<Snowflake, Error> {
-        self.number(text).map(Snowflake::from).map_err(|(position, reason)| Error::InvalidText {
-            text: text.chars().take(32).collect(),
+        number(text, self.digits, self.length).map(Snowflake::from).map_err(|(position, reason)| Error::InvalidText {
+            text: shown(text),
             position,
             reason,
             expected: self.expected,
         })
     }
+}
 
-    /// The number in a text, or where and how the text is wrong. Up to there all characters are single bytes, so
-    /// places in bytes are places in characters.
-    fn number(&self, text: &str) -> Result<u64, (usize, &'static str)> {
-        if text.is_empty() {
-            return Err((0, "it is empty"));
-        }
-        let mut number = 0_u64;
-        for (position, byte) in text.bytes().enumerate() {
-            if self.length.is_some_and(|length| position == length) {
-                return Err((position, "it is too long"));
-            }
-            let Some(digit) = self.digits.iter().position(|&digit| digit == byte) else {
-                return Err((position, "it has a character that is not a digit"));
-            };
-            if self.length.is_none() && position == 1 && number == 0 {
-                return Err((0, "it has a leading zero"));
-            }
-            number = number
-                .checked_mul(self.digits.len() as u64)
-                .and_then(|number| number.checked_add(digit as u64))
-                .ok_or((position, "it is too large for 64 bits"))?;
-        }
-        match self.length {
-            Some(length) if text.len() < length => Err((text.len(), "it is too short")),
-            _ => Ok(number),
-        }
+/// The number in a text of such digits, or where and how the text is wrong. Up to there all characters are single bytes,
+/// so places in bytes are places in characters.
+pub(crate) fn number(text: &str, digits: &[u8], length: Length) -> Result<u64, (usize, &'static str)> {
+    if text.is_empty() {
+        return Err((0, "it is empty"));
     }
+    let mut number = 0_u64;
+    for (position, byte) in text.bytes().enumerate() {
+        if matches!(length, Length::Exactly(length) if position == length) {
+            return Err((position, "it is too long"));
+        }
+        let Some(digit) = digits.iter().position(|&digit| digit == byte) else {
+            return Err((position, "it has a character that is not a digit"));
+        };
+        if matches!(length, Length::Fewest) && position == 1 && number == 0 {
+            return Err((0, "it has a leading zero"));
+        }
+        number = number
+            .checked_mul(digits.len() as u64)
+            .and_then(|number| number.checked_add(digit as u64))
+            .ok_or((position, "it is too large for 64 bits"))?;
+    }
+    match length {
+        Length::Exactly(length) if text.len() < length => Err((text.len(), "it is too short")),
+        _ => Ok(number),
+    }
+}
+
+/// As much of a text as an error shows: it may be of any length.
+pub(crate) fn shown(text: &str) -> Box<str> {
+    text.chars().take(32).collect()
 }

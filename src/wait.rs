@@ -42,12 +42,11 @@ impl Wait {
         let backoff = Backoff::new();
         let mut now = clock.unix_time();
         let mut watch = Watch::start(now);
-        let mut longest = None;
+        let longest = until.saturating_sub(now).min(patience).saturating_add(patience);
         loop {
             let Some(rest) = until.checked_sub(now).filter(|rest| !rest.is_zero()) else {
                 return Ok(watch.waited(now));
             };
-            let longest = *longest.get_or_insert(rest.min(patience).saturating_add(patience));
             if watch.is_over(now, longest) {
                 // The slot stays claimed and is lost, which is the safe side.
                 return Err(Error::ClockStalled { waited: watch.waited(now) });

@@ -4,9 +4,10 @@ use std::hash::{BuildHasher, RandomState};
 use std::time::{SystemTime, UNIX_EPOCH};
 use std::{env, fs};
 
-use super::{Node, SHOWN, parse, shorten};
+use super::{Node, parse};
 use crate::error::Error;
 use crate::layout::{PID_BITS, SEED_BITS};
+use crate::text::shown;
 
 impl Node {
     /// Reads a node from an environment variable: an index of 0 to 1023, or `pid/seed` of 0 to 31 each.
@@ -35,7 +36,7 @@ impl Node {
     pub fn from_env(name: &str) -> Result<Self, Error> {
         let invalid = |value: Option<&str>, reason| Error::InvalidNodeVariable {
             name: name.into(),
-            value: value.map(|value| shorten(value, SHOWN)),
+            value: value.map(shown),
             reason,
         };
         let value = env::var_os(name).ok_or_else(|| invalid(None, "it is not set"))?;
