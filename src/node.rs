@@ -10,6 +10,7 @@ use crate::text::shown;
 
 #[cfg(feature = "std")]
 pub use sources::generate_seed;
+pub(crate) use sources::random;
 
 /// Who issues an ID: a pid and a seed of 5 bits each, checked once, so 1024 nodes in all.
 ///

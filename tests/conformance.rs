@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use pyflake::lease::conformance::{Fixture, assert_conforms, checks};
-use pyflake::lease::{FileStore, Grant, LeaseError, LeaseStore, Request};
+use pyflake::lease::{FileStore, Grant, LeaseError, LeaseStore, Renewal, Request};
 use pyflake::{Epoch, Node};
 
 /// A directory of its own, removed at the end.
@@ -66,7 +66,11 @@ enum Fault {
     AnyToken,
     /// Looks at who asks once a lease is stolen, and at nothing before.
     Trusts,
-    /// Answers what was asked for, and not what is stored.
+    /// Leaves the nonce as it is at a renewal.
+    SameNonce,
+    /// Takes the next nonce, and refuses a renewal that is sent again.
+    OnceOnly,
+    /// Returns what was asked for, and not what is stored.
     Echoes,
     /// Serves any epoch.
     AnyEpoch,
@@ -156,9 +160,9 @@ impl MemoryStore {
         Err(LeaseError::ClockSkewed { host, store, max_skew: Duration::from_millis(MAX_SKEW) })
     }
 
-    fn owns(&self, row: &Row, grant: &Grant) -> Result<(), LeaseError> {
+    fn owns(&self, row: &Row, grant: &Grant, is_by: impl Fn(u64) -> bool) -> Result<(), LeaseError> {
         let token = row.token == grant.token || self.fault == Fault::AnyToken;
-        let owner = row.holder == Some(grant.owner.nonce) || (self.fault == Fault::AnyOwner && row.holder.is_some());
+        let owner = row.holder.is_some_and(is_by) || (self.fault == Fault::AnyOwner && row.holder.is_some());
         if (token && owner) || (self.fault == Fault::Trusts && row.holder == Some(0)) {
             return Ok(());
         }
@@ -199,12 +203,20 @@ impl LeaseStore for MemoryStore {
         Ok(Grant { node, floor, until: row.until, token: row.token, owner: request.owner.clone() })
     }
 
-    fn renew(&self, grant: &Grant, until: u64) -> Result<Grant, LeaseError> {
+    fn renew(&self, renewal: &Renewal) -> Result<Grant, LeaseError> {
+        let Renewal { grant, until, next_nonce } = renewal;
+        let until = *until;
         let mut rows = self.rows.lock().unwrap();
         let row = rows.get_mut(&grant.node.index()).unwrap();
-        self.owns(row, grant)?;
+        self.owns(row, grant, |nonce| match self.fault {
+            Fault::OnceOnly => nonce == grant.owner.nonce,
+            _ => renewal.is_by(nonce),
+        })?;
         if until > row.until || self.fault == Fault::BlamesTheClock {
             self.admit(until - row.window, true)?;
+        }
+        if self.fault != Fault::SameNonce {
+            row.holder = Some(*next_nonce);
         }
         row.expires = now() + row.window;
         row.until = match self.fault {
@@ -213,13 +225,13 @@ impl LeaseStore for MemoryStore {
             _ => row.until.max(until),
         };
         let until = if self.fault == Fault::Echoes { until.max(grant.until) } else { row.until };
-        Ok(Grant { until, ..grant.clone() })
+        Ok(renewal.granted(until))
     }
 
     fn release(&self, grant: &Grant, used_until: u64) -> Result<(), LeaseError> {
         let mut rows = self.rows.lock().unwrap();
         let row = rows.get_mut(&grant.node.index()).unwrap();
-        self.owns(row, grant)?;
+        self.owns(row, grant, |nonce| nonce == grant.owner.nonce)?;
         row.holder = None;
         row.until = if self.fault == Fault::Forgets { 0 } else { used_until.max(grant.floor) };
         Ok(())
@@ -242,6 +254,8 @@ fn negative_control_every_check_fails_a_store_with_its_fault() {
         ("lost", Fault::AnyOwner),
         ("lost", Fault::AnyToken),
         ("stolen", Fault::Trusts),
+        ("copies", Fault::SameNonce),
+        ("lost answer", Fault::OnceOnly),
         ("late acknowledgement", Fault::Echoes),
         ("realm mismatch", Fault::AnyEpoch),
         ("skew", Fault::AnyClock),

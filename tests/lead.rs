@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use std::{iter, mem};
 
 use common::{EPOCH, MS, NOW, check_distinct, check_increasing, drain, manual, ms, node};
-use pyflake::lease::{Grant, LeaseError, LeaseStore, LeasedGenerator, Request};
+use pyflake::lease::{Grant, LeaseError, LeaseStore, LeasedGenerator, Renewal, Request};
 use pyflake::{Epoch, Error, Generator, GeneratorBuilder, ManualClock, Snowflake};
 
 fn builder(max_lead: u64) -> (ManualClock, GeneratorBuilder<ManualClock>) {
@@ -123,10 +123,10 @@ impl LeaseStore for &'static OneNode {
         Ok(Grant { node: node(28, 1), floor, until: *until, token: floor, owner: request.owner.clone() })
     }
 
-    fn renew(&self, grant: &Grant, until: u64) -> Result<Grant, LeaseError> {
+    fn renew(&self, renewal: &Renewal) -> Result<Grant, LeaseError> {
         let mut stored = self.0.lock().unwrap();
-        *stored = until.max(*stored);
-        Ok(Grant { until: *stored, ..grant.clone() })
+        *stored = renewal.until.max(*stored);
+        Ok(renewal.granted(*stored))
     }
 
     fn release(&self, _: &Grant, used_until: u64) -> Result<(), LeaseError> {

@@ -128,7 +128,12 @@ fn dropping_gives_the_node_back_from_the_next_millisecond() {
 fn a_predecessors_window_is_waited_for_or_refused() {
     let (store, clock) = (MemoryStore::new(&[(1, 1)]), ManualClock::new(NOW));
     // A holder that dies without a word.
-    let request = Request { owner: pyflake::lease::Owner { nonce: 7, label: "dead".into() }, now: NOW, window: 300 };
+    let request = Request {
+        owner: pyflake::lease::Owner { nonce: 7, label: "dead".into() },
+        now: NOW,
+        window: 300,
+        max_floor: u64::MAX,
+    };
     store.acquire(&request).unwrap();
     store.0.rows.lock().unwrap().values_mut().for_each(|row| row.holder = None);
     // Its successor's clock is 5 s behind.

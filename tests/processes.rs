@@ -70,7 +70,12 @@ fn hold(dir: &str, output: &Path) {
     let store = FileStore::open(dir, EPOCH).unwrap();
     let mut nodes = Vec::new();
     for nonce in 0..HELD {
-        let request = Request { owner: Owner { nonce, label: "holder".into() }, now: 1_700_000_000_000, window: 1000 };
+        let request = Request {
+            owner: Owner { nonce, label: "holder".into() },
+            now: 1_700_000_000_000,
+            window: 1000,
+            max_floor: u64::MAX,
+        };
         nodes.push(store.acquire(&request).unwrap().node.index().to_string());
     }
     // Renamed, so that it is there whole or not at all.
@@ -150,7 +155,7 @@ fn occupy(dir: &Path, free: usize) -> FileStore {
     let store = FileStore::open(dir, EPOCH).unwrap();
     for nonce in 0..(Node::COUNT - free) as u64 {
         // A window long past: it is the locks that count.
-        let request = Request { owner: Owner { nonce, label: "test".into() }, now: 0, window: 1 };
+        let request = Request { owner: Owner { nonce, label: "test".into() }, now: 0, window: 1, max_floor: u64::MAX };
         store.acquire(&request).unwrap();
     }
     store
@@ -186,7 +191,12 @@ fn processes_share_1024_nodes_and_no_more() {
     assert_eq!(nodes.len(), Node::COUNT, "different ones");
 
     let store = FileStore::open(&leases, EPOCH).unwrap();
-    let request = Request { owner: Owner { nonce: 0, label: "late".into() }, now: 1_700_000_000_000, window: 1000 };
+    let request = Request {
+        owner: Owner { nonce: 0, label: "late".into() },
+        now: 1_700_000_000_000,
+        window: 1000,
+        max_floor: u64::MAX,
+    };
     assert!(matches!(store.acquire(&request), Err(LeaseError::NoFreeNode { nodes: 1024 })));
     // A death frees its nodes at once.
     kill(&mut holders[0]);

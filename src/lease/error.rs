@@ -42,6 +42,13 @@ pub enum LeaseError {
         /// The way out.
         remedy: String,
     },
+    /// Every free node has a window that has not ended, longer than the caller can wait.
+    Resting {
+        /// How long until the first node can be used.
+        wait: Duration,
+        /// Why the nodes rest.
+        cause: String,
+    },
     /// The clock is so far behind the windows already given out that the first ID is further away than `max_wait`.
     ClockBehind {
         /// How long the wait would be.
@@ -74,6 +81,9 @@ impl fmt::Display for LeaseError {
                 write!(f, "{store} is for {stored}, not for {asked}: use its epoch, or another store")
             }
             LeaseError::Corrupt { record, reason, remedy } => write!(f, "{record} {reason}: {remedy}"),
+            LeaseError::Resting { wait, cause } => {
+                write!(f, "every free node rests for another {wait:?}: {cause}; wait for that time, or raise max_wait")
+            }
             LeaseError::ClockBehind { wait, max_wait } => write!(
                 f,
                 "the clock is {wait:?} behind the windows already given out, and max_wait is {max_wait:?}: set the \

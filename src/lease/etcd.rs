@@ -12,7 +12,7 @@ use ureq::Agent;
 use crate::epoch::Epoch;
 use crate::lease::etcd::link::Link;
 use crate::lease::etcd::store::Store;
-use crate::lease::{Grant, LeaseError, LeaseStore, NodeStatus, Request};
+use crate::lease::{Grant, LeaseError, LeaseStore, NodeStatus, Renewal, Request};
 use crate::node::Node;
 
 /// Gives each process of a fleet a node of its own: a [`LeaseStore`] in an etcd cluster (version 3.4 or later).
@@ -245,8 +245,8 @@ impl LeaseStore for EtcdStore {
         self.store.acquire(self.epoch, request)
     }
 
-    fn renew(&self, grant: &Grant, until: u64) -> Result<Grant, LeaseError> {
-        self.store.renew(grant, until)
+    fn renew(&self, renewal: &Renewal) -> Result<Grant, LeaseError> {
+        self.store.renew(renewal)
     }
 
     fn release(&self, grant: &Grant, used_until: u64) -> Result<(), LeaseError> {

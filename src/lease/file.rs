@@ -14,7 +14,7 @@ use std::path::{self, Path, PathBuf};
 use crate::epoch::Epoch;
 use crate::lease::file::disk::Os;
 use crate::lease::file::store::Store;
-use crate::lease::{Grant, LeaseError, LeaseStore, NodeStatus, Request};
+use crate::lease::{Grant, LeaseError, LeaseStore, NodeStatus, Renewal, Request};
 
 /// Gives each process of a machine a node of its own: a [`LeaseStore`] in a directory, with no server.
 ///
@@ -113,8 +113,8 @@ impl LeaseStore for FileStore {
         self.0.acquire(request)
     }
 
-    fn renew(&self, grant: &Grant, until: u64) -> Result<Grant, LeaseError> {
-        self.0.renew(grant, until)
+    fn renew(&self, renewal: &Renewal) -> Result<Grant, LeaseError> {
+        self.0.renew(renewal)
     }
 
     fn release(&self, grant: &Grant, used_until: u64) -> Result<(), LeaseError> {

@@ -12,8 +12,8 @@ use crate::clock::{Clock, whole_millis};
 use crate::epoch::Epoch;
 use crate::error::Error;
 use crate::generator::{Generator, GeneratorBuilder};
-use crate::lease::{Grant, LeaseError, LeaseState, LeaseStore, OnLost, Owner, Request};
-use crate::node::generate_seed;
+use crate::lease::{Grant, LeaseError, LeaseState, LeaseStore, OnLost, Owner, Renewal, Request};
+use crate::node::{generate_seed, random};
 use crate::switch::Switch;
 use crate::sync::{AtomicU64, Ordering};
 use crate::trace;
@@ -27,6 +27,8 @@ pub(super) struct Lease<C> {
     /// In milliseconds.
     window: u64,
     max_wait: Duration,
+    /// In milliseconds.
+    max_lead: u64,
     on_lost: OnLost,
     /// The Unix millisecond of the last successful call to the store, shifted by one, plus FAILING if the last call
     /// failed: one word, so that a look never sees one without the other.
@@ -52,6 +54,7 @@ impl<C: Clock + Clone> Lease<C> {
         on_lost: OnLost,
     ) -> Self {
         let window = whole_millis(window);
+        let max_lead = whole_millis(generator.longest_lead());
         let switch = Switch::new(generator);
         Lease {
             store,
@@ -59,6 +62,7 @@ impl<C: Clock + Clone> Lease<C> {
             clock,
             window,
             max_wait,
+            max_lead,
             on_lost,
             renewed: AtomicU64::new(0),
             renewed_after: AtomicU64::new(0),
@@ -121,9 +125,10 @@ impl<C: Clock + Clone> Lease<C> {
     fn acquire(&self, label: &str) -> Result<Grant, LeaseError> {
         // A nonce of its own for each attempt: stores begin their search by it, and a node that this process cannot use
         // must not be found again and again.
-        let owner = Owner { nonce: generate_seed(64)?, label: label.into() };
+        let owner = Owner { nonce: random(), label: label.into() };
         let now = self.clock.unix_millis();
-        let grant = self.store.acquire(&Request { owner, now, window: self.window })?;
+        let max_floor = now.saturating_add(whole_millis(self.max_wait)).saturating_add(self.max_lead);
+        let grant = self.store.acquire(&Request { owner, now, window: self.window, max_floor })?;
         self.open(&grant).inspect_err(|_| {
             // Nothing was issued, so the floor stays. If this fails too, the node rests until its window has passed.
             let _ = self.store.release(&grant, grant.floor);
@@ -147,9 +152,16 @@ impl<C: Clock + Clone> Lease<C> {
     }
 
     /// Renews the lease, and moves the window if the store has acknowledged it.
-    fn renew(&self, grant: &mut Grant) -> Result<(), LeaseError> {
+    ///
+    /// `unanswered` is the last renewal if its outcome is unknown: it is sent again with its nonce, which the store may
+    /// have already.
+    fn renew(&self, grant: &mut Grant, unanswered: &mut Option<Renewal>) -> Result<(), LeaseError> {
         let until = self.clock.unix_millis().saturating_add(self.window).max(grant.until);
-        let renewed = self.store.renew(grant, until)?;
+        let renewal = match unanswered.take() {
+            Some(renewal) => Renewal { until: renewal.until.max(until), ..renewal },
+            None => Renewal::new(grant.clone(), until),
+        };
+        let renewed = self.store.renew(&renewal).inspect_err(|_| *unanswered = Some(renewal))?;
         if let Some(generator) = self.generator() {
             generator.extend(renewed.until);
         }
@@ -169,13 +181,18 @@ impl<C: Clock + Clone> Lease<C> {
     }
 
     /// Gives the node back. Only for when no caller is left that could be claiming through this lease.
-    fn release(&self, grant: &Grant) -> Result<(), LeaseError> {
+    fn release(&self, grant: &Grant, unanswered: Option<&Renewal>) -> Result<(), LeaseError> {
         let used_until = self.generator().and_then(Generator::finish).unwrap_or(grant.until);
         self.switch.clear();
-        self.store
-            .release(grant, used_until.min(grant.until).max(grant.floor))
-            .inspect(|()| trace::lease_released(grant))
-            .inspect_err(|error| trace::lease_not_released(grant, error))
+        let used_until = used_until.min(grant.until).max(grant.floor);
+        let released = match (self.store.release(grant, used_until), unanswered) {
+            // The store may have the nonce of a renewal that it did not answer.
+            (Err(LeaseError::Lost { .. }), Some(renewal)) => {
+                self.store.release(&renewal.granted(grant.until), used_until)
+            }
+            (released, _) => released,
+        };
+        released.inspect(|()| trace::lease_released(grant)).inspect_err(|error| trace::lease_not_released(grant, error))
     }
 
     /// What is left of a window in milliseconds, for the events.
@@ -242,7 +259,7 @@ impl Keeper {
         match thread::Builder::new().name("pyflake-lease".into()).spawn(keep) {
             Ok(thread) => Ok(Keeper { nudge, thread }),
             Err(source) => {
-                let _ = lease.release(&grant);
+                let _ = lease.release(&grant, None);
                 Err(LeaseError::Unavailable { doing: "starting the lease's thread".into(), source: source.into() })
             }
         }
@@ -277,12 +294,13 @@ fn keep<C: Clock + Clone>(
 ) -> Result<(), LeaseError> {
     // Whether it was told that the window has ended.
     let mut ended = false;
+    let mut unanswered = None;
     loop {
         if hung_up(nudged, lease.pause()) {
-            return lease.release(&grant);
+            return lease.release(&grant, unanswered.as_ref());
         }
         let until = grant.until;
-        match lease.renew(&mut grant) {
+        match lease.renew(&mut grant, &mut unanswered) {
             Ok(()) => {
                 if trace::ON && !mem::take(&mut ended) && until <= lease.clock.unix_millis() {
                     trace::lease_renewed_late(&grant, lease.left(&grant));
@@ -315,6 +333,7 @@ fn keep<C: Clock + Clone>(
                     }
                 };
                 ended = false;
+                unanswered = None;
             }
             // The store may or may not have the new window: the old one stands until it says so.
             Err(error) => {

@@ -14,7 +14,7 @@ use tokio_postgres::{Config, NoTls, Socket};
 use crate::epoch::Epoch;
 use crate::lease::postgres::link::{Connect, Link};
 use crate::lease::postgres::store::Store;
-use crate::lease::{Grant, LeaseError, LeaseStore, NodeStatus, Request};
+use crate::lease::{Grant, LeaseError, LeaseStore, NodeStatus, Renewal, Request};
 use crate::node::Node;
 
 const MIGRATION: &str = include_str!("postgres/migration.sql");
@@ -256,8 +256,8 @@ impl LeaseStore for PostgresStore {
         self.store.acquire(self.epoch, request)
     }
 
-    fn renew(&self, grant: &Grant, until: u64) -> Result<Grant, LeaseError> {
-        self.store.renew(grant, until)
+    fn renew(&self, renewal: &Renewal) -> Result<Grant, LeaseError> {
+        self.store.renew(renewal)
     }
 
     fn release(&self, grant: &Grant, used_until: u64) -> Result<(), LeaseError> {

@@ -139,6 +139,13 @@ pub fn generate_seed(bits: u32) -> Result<u64, Error> {
     }
 }
 
+/// A random number other than 0.
+///
+/// The clock goes into it, so two copies of one process (a cloned machine) draw different numbers.
+pub(crate) fn random() -> u64 {
+    entropy().max(1)
+}
+
 /// 64 random bits.
 fn entropy() -> u64 {
     // Each `RandomState` has keys of its own; a fork copies them, so the process and the time go in too.

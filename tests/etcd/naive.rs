@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use pyflake::lease::{EtcdStore, Grant, LeaseError, LeaseStore};
+use pyflake::lease::{EtcdStore, Grant, LeaseError, LeaseStore, Renewal};
 use serde_json::{Value, json};
 
 use crate::fleet::{EPOCH, now, request, unique};
@@ -124,7 +124,7 @@ fn a_renewal_compares() {
         if naive {
             race.compare_nothing();
         }
-        let renewed = race.store.renew(&grant, grant.until + 5000);
+        let renewed = race.store.renew(&Renewal::new(grant.clone(), grant.until + 5000));
         let taken = taken.lock().unwrap().take().unwrap();
         if naive {
             assert!(renewed.unwrap().until > taken.floor, "both issue in the windows that overlap");
@@ -233,7 +233,7 @@ fn a_longer_window_is_noted_first() {
         let mut realm = get(&race.url, &race.key());
         realm["cluster"] = json!("another");
         put(&race.url, &race.key(), &realm.to_string());
-        let lost = race.direct.renew(&grant, grant.until).unwrap_err();
+        let lost = race.direct.renew(&Renewal::new(grant.clone(), grant.until)).unwrap_err();
         assert!(matches!(lost, LeaseError::Lost { .. }), "{lost}");
         let rest = get(&race.url, &race.key())["rest"].as_u64().unwrap();
         // Where a node starts whose window is forgotten.
@@ -247,10 +247,10 @@ fn a_change_counts_on_the_realms_cluster_alone() {
     let Some(race) = Race::new() else { return };
     let grant = race.store.acquire(&request(60_000)).unwrap();
     *race.interference.cluster.lock().unwrap() = Some("1");
-    let unknown = race.store.renew(&grant, grant.until + 5000).unwrap_err();
+    let unknown = race.store.renew(&Renewal::new(grant.clone(), grant.until + 5000)).unwrap_err();
     assert!(matches!(unknown, LeaseError::Unavailable { .. }) && unknown.to_string().contains("lost"), "{unknown}");
     *race.interference.cluster.lock().unwrap() = None;
-    let lost = race.store.renew(&grant, grant.until + 5000).unwrap_err();
+    let lost = race.store.renew(&Renewal::new(grant.clone(), grant.until + 5000)).unwrap_err();
     assert!(matches!(lost, LeaseError::Lost { .. }), "{lost}");
     // A window and twice the skew.
     assert!(race.next_floor() >= now() + 60_000 + 20_000 - 2000);
@@ -264,5 +264,5 @@ fn an_eviction_leaves_the_next_holder_alone() {
     let taken = race.lose(&grant);
     assert_eq!(race.store.evict(grant.node).unwrap(), None);
     let taken = taken.lock().unwrap().take().unwrap();
-    race.direct.renew(&taken, taken.until).unwrap();
+    race.direct.renew(&Renewal::new(taken.clone(), taken.until)).unwrap();
 }

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use pyflake::lease::{EtcdStore, LeaseError, LeaseState, LeaseStore, LeasedGenerator};
+use pyflake::lease::{EtcdStore, LeaseError, LeaseState, LeaseStore, LeasedGenerator, Renewal};
 use serde_json::json;
 
 use crate::fleet::proxy::{Network, Proxy};
@@ -38,7 +38,7 @@ fn what_cannot_be_read_is_refused_and_seen() {
     let grant = store.acquire(&request(60_000)).unwrap();
     let key = format!("pyflake/{name}/node/{:04}", grant.node.index());
     put(&url, &key, "until tomorrow");
-    let corrupt = store.renew(&grant, grant.until).unwrap_err();
+    let corrupt = store.renew(&Renewal::new(grant.clone(), grant.until)).unwrap_err();
     assert!(matches!(corrupt, LeaseError::Corrupt { .. }) && corrupt.to_string().contains(&key), "{corrupt}");
     let problem = store.nodes().unwrap().into_iter().find_map(|node| node.problem).unwrap();
     assert!(problem.contains(&key), "{problem}");
@@ -87,7 +87,7 @@ fn a_renewal_puts_back_that_its_holder_lives() {
     let grant = store.acquire(&request(60_000)).unwrap();
     delete(&url, &format!("pyflake/{name}/live/{:04}", grant.node.index()));
     assert!(store.nodes().unwrap().iter().all(|node| !node.held));
-    store.renew(&grant, grant.until + 1).unwrap();
+    store.renew(&Renewal::new(grant.clone(), grant.until + 1)).unwrap();
     assert!(store.nodes().unwrap().iter().any(|node| node.held && node.node == grant.node));
     let refused = store.acquire(&request(60_000));
     assert!(matches!(refused, Err(LeaseError::NoFreeNode { .. })), "{refused:?}");
@@ -120,15 +120,20 @@ fn what_a_holder_was_told_and_the_store_does_not_have_ends_every_lease() {
             put(&url, &key, &value.to_string());
         }
         let before = now();
-        let call =
-            || if releases { store.release(&grant, grant.until) } else { store.renew(&grant, grant.until).map(drop) };
+        let call = || {
+            if releases {
+                store.release(&grant, grant.until)
+            } else {
+                store.renew(&Renewal::new(grant.clone(), grant.until)).map(drop)
+            }
+        };
         for _ in 0..2 {
             let lost = call().unwrap_err();
             assert!(matches!(lost, LeaseError::Lost { .. }), "{what}, {releases}: {lost}");
         }
         let realm = get(&url, &format!("pyflake/{name}/realm"));
         assert!(realm["rest"].as_u64().unwrap() >= before + 60_000 + 20_000 - 5, "{what}, {releases}: {realm}");
-        let lost = store.renew(&bystander, bystander.until).unwrap_err();
+        let lost = store.renew(&Renewal::new(bystander.clone(), bystander.until)).unwrap_err();
         assert!(matches!(lost, LeaseError::Lost { .. }), "{what}, {releases}: {lost}");
         // Operators see that nobody holds anything, and until when it is so.
         let rest = realm["rest"].as_u64().unwrap();
@@ -234,7 +239,7 @@ fn a_call_ends_in_time() {
         };
         // The realm has to be told of a longer window first.
         ends(&|| store.acquire(&request(61_000)).map(drop));
-        ends(&|| store.renew(&grant, grant.until + 1).map(drop));
+        ends(&|| store.renew(&Renewal::new(grant.clone(), grant.until + 1)).map(drop));
         ends(&|| store.release(&grant, grant.floor));
     }
 }
@@ -250,15 +255,15 @@ fn a_restored_backup_ends_every_lease() {
     server.crash();
     server.back_up();
     server.up();
-    let renewed = (1..=5).map(|n| store.renew(&grant, grant.until + n).unwrap()).last().unwrap();
+    let renewed = (1..=5).map(|n| store.renew(&Renewal::new(grant.clone(), grant.until + n)).unwrap()).last().unwrap();
     let unheard = store.acquire(&request(3000)).unwrap();
     server.crash();
     server.restore();
     server.up();
     let before = now();
-    let lost = store.renew(&renewed, renewed.until).unwrap_err();
+    let lost = store.renew(&Renewal::new(renewed.clone(), renewed.until)).unwrap_err();
     assert!(matches!(lost, LeaseError::Lost { .. }) && lost.to_string().contains("went back"), "{lost}");
-    assert!(matches!(store.renew(&unheard, unheard.until), Err(LeaseError::Lost { .. })));
+    assert!(matches!(store.renew(&Renewal::new(unheard.clone(), unheard.until)), Err(LeaseError::Lost { .. })));
     // Also for those that have seen nothing.
     let next = open().acquire(&request(3000)).unwrap();
     // The server's clock is rounded down to a second, for which there is one more.
@@ -276,7 +281,7 @@ fn negative_control_a_restored_backup_that_nobody_notices_repeats_windows() {
     server.crash();
     server.back_up();
     server.up();
-    let renewed = open().renew(&grant, grant.until + 5000).unwrap();
+    let renewed = open().renew(&Renewal::new(grant.clone(), grant.until + 5000)).unwrap();
     server.crash();
     server.restore();
     server.up();
@@ -294,7 +299,7 @@ fn another_cluster_ends_every_lease() {
     let grant = open().acquire(&request(3000)).unwrap();
     server.restore_as("another");
     let before = now();
-    let lost = open().renew(&grant, grant.until).unwrap_err();
+    let lost = open().renew(&Renewal::new(grant.clone(), grant.until)).unwrap_err();
     assert!(matches!(lost, LeaseError::Lost { .. }) && lost.to_string().contains("another one"), "{lost}");
     let next = open().acquire(&request(3000)).unwrap();
     assert!(next.floor >= before + 3000 + 20_000 - 5, "{next:?}");
@@ -314,7 +319,7 @@ fn another_cluster_of_the_same_generation_ends_every_lease() {
     for _ in 0..10 {
         put(&url, key, &realm.to_string());
     }
-    let lost = store.renew(&grant, grant.until).unwrap_err();
+    let lost = store.renew(&Renewal::new(grant.clone(), grant.until)).unwrap_err();
     assert!(matches!(lost, LeaseError::Lost { .. }), "{lost}");
     assert_eq!(get(&url, key)["generation"], 2);
 }

@@ -8,7 +8,7 @@ use std::sync::RwLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pyflake::lease::{LeaseError, LeaseStore, LeasedGenerator};
+use pyflake::lease::{LeaseError, LeaseStore, LeasedGenerator, Renewal};
 use pyflake::{Generator, Node};
 
 use crate::fleet::proxy::{Network, Proxy};
@@ -57,7 +57,7 @@ fn worker() {
             scope.spawn(|| {
                 loop {
                     thread::sleep(WINDOW / 3);
-                    match store.renew(&grant, now() + millis) {
+                    match store.renew(&Renewal::new(grant.clone(), now() + millis)) {
                         Ok(renewed) => grant = renewed,
                         Err(LeaseError::Lost { .. }) => {
                             let next = acquire();

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use pyflake::Node;
-use pyflake::lease::{Grant, LeaseError, LeaseStore, LeasedGenerator};
+use pyflake::lease::{Grant, LeaseError, LeaseStore, LeasedGenerator, Renewal};
 
 use crate::fleet::{EPOCH, now, own_epoch, request, unique};
 use crate::server::{SHARE_OF_A_CORE, Server, Store, leave_free, open, shared};
@@ -102,7 +102,7 @@ fn renewals_of_1024_nodes_take_little_of_a_core() {
                         }
                         thread::sleep(next.saturating_duration_since(Instant::now()));
                         next += pace;
-                        store.renew(grant, now() + window).unwrap();
+                        store.renew(&Renewal::new(grant.clone(), now() + window)).unwrap();
                     }
                 });
             }

@@ -42,7 +42,7 @@ pub(crate) fn now() -> u64 {
 
 pub(crate) fn request(window: u64) -> Request {
     let nonce = pyflake::generate_seed(64).unwrap();
-    Request { owner: Owner { nonce, label: "test".into() }, now: now(), window }
+    Request { owner: Owner { nonce, label: "test".into() }, now: now(), window, max_floor: u64::MAX }
 }
 
 /// Waits for something that happens elsewhere; how long it took.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use pyflake::Epoch;
 use pyflake::Node;
 use pyflake::lease::conformance::{Fixture, assert_conforms};
-use pyflake::lease::{LeaseError, LeaseStore, LeasedGenerator};
+use pyflake::lease::{LeaseError, LeaseStore, LeasedGenerator, Renewal};
 
 use crate::fleet::{EPOCH, now, own_epoch, request, unique};
 use crate::server::{Server, Store, leave_free, open, open_within, shared, steal};
@@ -64,7 +64,8 @@ fn the_forked_child_leaves_the_connection_alone() {
     // SAFETY: the child calls what is tested, and `_exit`.
     let child = unsafe { libc::fork() };
     if child == 0 {
-        let refused = matches!(store.renew(&grant, grant.until), Err(LeaseError::Unavailable { .. }));
+        let refused =
+            matches!(store.renew(&Renewal::new(grant.clone(), grant.until)), Err(LeaseError::Unavailable { .. }));
         drop(store);
         // SAFETY: nothing of the parent's is run at this exit.
         unsafe { libc::_exit(i32::from(!refused)) }
@@ -73,7 +74,7 @@ fn the_forked_child_leaves_the_connection_alone() {
     // SAFETY: the child is ours, and the status a place to write to.
     let waited = unsafe { libc::waitpid(child, &raw mut status, 0) };
     assert_eq!((waited, status), (child, 0));
-    store.renew(&grant, grant.until + 1).unwrap();
+    store.renew(&Renewal::new(grant.clone(), grant.until + 1)).unwrap();
 }
 
 #[test]
@@ -97,7 +98,7 @@ fn operators_see_who_holds_what_and_can_end_it() {
 
     assert_eq!(operator.evict(held.node).unwrap().as_deref(), Some("test"));
     assert_eq!(operator.evict(held.node).unwrap(), None);
-    assert!(matches!(store.renew(&held, held.until), Err(LeaseError::Lost { .. })));
+    assert!(matches!(store.renew(&Renewal::new(held.clone(), held.until)), Err(LeaseError::Lost { .. })));
     // The window stands, so whatever the holder still issues in it is not issued again.
     assert_eq!(operator.nodes().unwrap().iter().find(|status| status.node == held.node).unwrap().until, held.until);
 }
@@ -120,7 +121,7 @@ fn a_holder_that_renews_stays() {
             }
         });
         while start.elapsed() < held {
-            grant = store.renew(&grant, grant.until.max(now() + 1000)).unwrap();
+            grant = store.renew(&Renewal::new(grant.clone(), grant.until.max(now() + 1000))).unwrap();
             thread::sleep(Duration::from_millis(300));
         }
     });

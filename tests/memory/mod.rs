@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use pyflake::lease::{Grant, LeaseError, LeaseStore, Request};
+use pyflake::lease::{Grant, LeaseError, LeaseStore, Renewal, Request};
 use pyflake::{Epoch, Node};
 
 pub(crate) const EPOCH: Epoch = Epoch::from_unix_millis(1_555_301_520_000);
@@ -104,16 +104,17 @@ impl LeaseStore for MemoryStore {
         Err(LeaseError::NoFreeNode { nodes: self.0.nodes.len() })
     }
 
-    fn renew(&self, grant: &Grant, until: u64) -> Result<Grant, LeaseError> {
+    fn renew(&self, renewal: &Renewal) -> Result<Grant, LeaseError> {
         self.reach()?;
         assert!(!self.0.deadly.load(Ordering::SeqCst), "a bug in the store");
         let mut rows = self.0.rows.lock().unwrap();
-        let row = rows.entry(grant.node).or_default();
-        if row.token != grant.token || row.holder != Some(grant.owner.nonce) {
+        let row = rows.entry(renewal.grant.node).or_default();
+        if row.token != renewal.grant.token || !row.holder.is_some_and(|nonce| renewal.is_by(nonce)) {
             return Err(lost());
         }
-        row.until = row.until.max(until);
-        self.answer(Grant { until: row.until, ..grant.clone() })
+        row.until = row.until.max(renewal.until);
+        row.holder = Some(renewal.next_nonce);
+        self.answer(renewal.granted(row.until))
     }
 
     fn release(&self, grant: &Grant, used_until: u64) -> Result<(), LeaseError> {

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use pyflake::lease::{Grant, LeaseError, LeaseState, LeaseStore, LeasedGenerator, PostgresStore};
+use pyflake::lease::{Grant, LeaseError, LeaseState, LeaseStore, LeasedGenerator, PostgresStore, Renewal};
 use pyflake::{Error, Node};
 
 use crate::fleet::{EPOCH, eventually, now, own_epoch, request};
@@ -23,7 +23,7 @@ fn what_was_acknowledged_outlasts_a_crash() {
     };
     let grant = store.acquire(&request(60_000)).unwrap();
     crash("acquired", grant.node, grant.until);
-    let grant = store.renew(&grant, grant.until + 1000).unwrap();
+    let grant = store.renew(&Renewal::new(grant.clone(), grant.until + 1000)).unwrap();
     crash("renewed", grant.node, grant.until);
     store.release(&grant, grant.floor + 1).unwrap();
     crash("released", grant.node, grant.floor + 1);
@@ -76,7 +76,7 @@ fn a_failover_that_loses_windows_repeats_nothing() {
         assert!(grant.floor > last.max(taken.until), "{grant:?}");
     }
     // The lease that the standby never heard of, and one that it knows, are lost there.
-    assert!(matches!(store.renew(&taken, taken.until), Err(LeaseError::Lost { .. })));
+    assert!(matches!(store.renew(&Renewal::new(taken.clone(), taken.until)), Err(LeaseError::Lost { .. })));
     // It rests once.
     for grant in &floors {
         store.release(grant, grant.floor).unwrap();
@@ -94,10 +94,10 @@ fn a_lease_ends_at_a_failover() {
     server.stop();
     server.up();
     // The connection is gone, which is noticed before it is used.
-    let grant = store.renew(&grant, grant.until + 1).unwrap();
+    let grant = store.renew(&Renewal::new(grant.clone(), grant.until + 1)).unwrap();
     server.stop();
     server.promote();
-    let lost = store.renew(&grant, grant.until + 1).unwrap_err();
+    let lost = store.renew(&Renewal::new(grant.clone(), grant.until + 1)).unwrap_err();
     assert!(matches!(lost, LeaseError::Lost { .. }) && lost.to_string().contains("failover"), "{lost}");
     let next = store.acquire(&request(60_000)).unwrap();
     assert!(next.floor > now() + 60_000, "{next:?}");

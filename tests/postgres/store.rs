@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use pyflake::lease::conformance::assert_conforms;
-use pyflake::lease::{LeaseError, LeaseStore, PostgresStore};
+use pyflake::lease::{LeaseError, LeaseStore, PostgresStore, Renewal};
 
 use crate::fleet::store::Realm;
 use crate::fleet::{EPOCH, eventually, request, unique};
@@ -62,7 +62,7 @@ fn the_migration_can_be_run_again() {
             scope.spawn(|| PostgresStore::migrate(&url).unwrap());
         }
     });
-    store.renew(&grant, grant.until + 1).unwrap();
+    store.renew(&Renewal::new(grant.clone(), grant.until + 1)).unwrap();
 }
 
 #[test]
@@ -118,13 +118,13 @@ fn a_statement_that_waits_is_given_up() {
     let count = |query| sql(&server.url(), query)[0].get(0).unwrap().parse::<u32>().unwrap();
     eventually("the table is locked", || count(locks) == 1);
     let start = std::time::Instant::now();
-    let error = store.renew(&grant, grant.until + 1).unwrap_err();
+    let error = store.renew(&Renewal::new(grant.clone(), grant.until + 1)).unwrap_err();
     assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
     assert!(matches!(error, LeaseError::Unavailable { .. }) && error.to_string().contains("no answer within 300ms"));
     eventually("no statement waits on the server", || count(waits) == 0);
     assert!(!locker.is_finished(), "it was given up, and did not get the lock");
     locker.join().unwrap();
-    assert_eq!(store.renew(&grant, grant.until + 1).unwrap().until, grant.until + 1);
+    assert_eq!(store.renew(&Renewal::new(grant.clone(), grant.until + 1)).unwrap().until, grant.until + 1);
 }
 
 #[test]

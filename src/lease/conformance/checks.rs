@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::epoch::Epoch;
 use crate::lease::conformance::{Check, Fixture};
-use crate::lease::{Grant, LeaseError, LeaseStore, Owner, Request};
+use crate::lease::{Grant, LeaseError, LeaseStore, Owner, Renewal, Request};
 use crate::node::{Node, generate_seed};
 
 const EPOCH: Epoch = Epoch::TWITTER;
@@ -26,6 +26,8 @@ pub(super) const ALL: &[Check] = &[
     Check { name: "revert", run: revert },
     Check { name: "lost", run: lost },
     Check { name: "stolen", run: stolen },
+    Check { name: "copies", run: copies },
+    Check { name: "lost answer", run: lost_answer },
     Check { name: "late acknowledgement", run: late_acknowledgement },
     Check { name: "realm mismatch", run: realm_mismatch },
     Check { name: "skew", run: skew },
@@ -50,7 +52,12 @@ fn open(fixture: &dyn Fixture) -> Result<Box<dyn LeaseStore>, String> {
 
 fn request(now: u64, window: u64) -> Request {
     // Chance keeps owners apart, as it does for generators.
-    Request { owner: Owner { nonce: generate_seed(64).unwrap_or(1), label: "conformance".into() }, now, window }
+    Request {
+        owner: Owner { nonce: generate_seed(64).unwrap_or(1), label: "conformance".into() },
+        now,
+        window,
+        max_floor: u64::MAX,
+    }
 }
 
 fn acquire(store: &dyn LeaseStore, fixture: &dyn Fixture) -> Result<Grant, String> {
@@ -68,11 +75,14 @@ fn sound(grant: &Grant, request: &Request) -> Outcome {
 }
 
 fn renew(store: &dyn LeaseStore, grant: &Grant, until: u64) -> Result<Grant, String> {
-    let renewed = store.renew(grant, until).map_err(|error| format!("a held lease cannot be renewed: {error}"))?;
-    ensure!(
-        (renewed.node, renewed.token, &renewed.owner) == (grant.node, grant.token, &grant.owner),
-        "a renewal made {grant:?} to {renewed:?}"
-    );
+    send(store, &Renewal::new(grant.clone(), until))
+}
+
+/// Renews, and checks what the store returns.
+fn send(store: &dyn LeaseStore, renewal: &Renewal) -> Result<Grant, String> {
+    let renewed = store.renew(renewal).map_err(|error| format!("a held lease cannot be renewed: {error}"))?;
+    let expected = Grant { floor: renewed.floor, ..renewal.granted(renewed.until) };
+    ensure!(renewed == expected, "the renewal {renewal:?} returned {renewed:?}");
     Ok(renewed)
 }
 
@@ -166,9 +176,10 @@ fn idempotent(fixture: &dyn Fixture) -> Outcome {
     let store = open(fixture)?;
     let grant = acquire(&*store, fixture)?;
     let until = grant.until + 1000;
-    let once = renew(&*store, &grant, until)?;
+    let renewal = Renewal::new(grant, until);
+    let once = send(&*store, &renewal)?;
     ensure!(once.until == until, "a renewal to {until} was answered {}", once.until);
-    let twice = renew(&*store, &grant, until)?;
+    let twice = send(&*store, &renewal)?;
     ensure!(once == twice, "the same renewal gave {once:?}, then {twice:?}");
     release(&*store, &twice, twice.floor)?;
     is_lost("a second release", store.release(&twice, twice.floor))
@@ -192,15 +203,15 @@ fn lost(fixture: &dyn Fixture) -> Outcome {
     let older = Grant { token: grant.token - 1, ..grant.clone() };
     let newer = Grant { token: grant.token + 1, ..grant.clone() };
     for (whose, other) in [("another owner's", &stranger), ("an older token's", &older)] {
-        is_lost(&format!("{whose} renewal"), store.renew(other, until))?;
+        is_lost(&format!("{whose} renewal"), store.renew(&Renewal::new(other.clone(), until)))?;
         is_lost(&format!("{whose} release"), store.release(other, other.floor))?;
     }
     let renewed = renew(&*store, &grant, grant.until)?;
     ensure!(renewed.until == grant.until, "a renewal that was refused moved the window to {}", renewed.until);
-    release(&*store, &grant, grant.floor)?;
-    is_lost("a renewal after the release", store.renew(&grant, until))?;
+    release(&*store, &renewed, grant.floor)?;
+    is_lost("a renewal after the release", store.renew(&Renewal::new(grant, until)))?;
     // Last: to a store that did not give it out, it may be a sign that it has lost what it acknowledged.
-    is_lost("a newer token's renewal", store.renew(&newer, until))?;
+    is_lost("a newer token's renewal", store.renew(&Renewal::new(newer.clone(), until)))?;
     is_lost("a newer token's release", store.release(&newer, newer.floor))
 }
 
@@ -209,21 +220,61 @@ fn stolen(fixture: &dyn Fixture) -> Outcome {
     let store = open(fixture)?;
     let grant = acquire(&*store, fixture)?;
     if fixture.steal(grant.node) {
-        is_lost("the renewal of a stolen node", store.renew(&grant, grant.until + 1000))?;
+        is_lost("the renewal of a stolen node", store.renew(&Renewal::new(grant.clone(), grant.until + 1000)))?;
         is_lost("the release of a stolen node", store.release(&grant, grant.floor))?;
     }
     Ok(())
+}
+
+/// Of two copies of a holder, as a cloned machine has them, the first to renew goes on and the other one is lost.
+fn copies(fixture: &dyn Fixture) -> Outcome {
+    let store = open(fixture)?;
+    let grant = acquire(&*store, fixture)?;
+    let until = grant.until + 1000;
+    let first = renew(&*store, &grant, until)?;
+    is_lost("the renewal of a copy", store.renew(&Renewal::new(grant.clone(), until)))?;
+    is_lost("the release of a copy", store.release(&grant, grant.floor))?;
+    // Copied again, and the other one is first.
+    let second = renew(&*store, &first, until)?;
+    is_lost("the renewal of a later copy", store.renew(&Renewal::new(first, until + 1000)))?;
+    let renewed = renew(&*store, &second, second.until)?;
+    ensure!(renewed.until == second.until, "a copy moved the window from {} to {}", second.until, renewed.until);
+    release(&*store, &renewed, renewed.floor)
+}
+
+/// A renewal whose answer was lost is sent again with its nonce, whether or not the store has it; a copy is lost all the
+/// same, before and after that.
+fn lost_answer(fixture: &dyn Fixture) -> Outcome {
+    let store = open(fixture)?;
+    let grant = acquire(&*store, fixture)?;
+    let copy = Renewal::new(grant.clone(), grant.until + 3000);
+    let sent = Renewal::new(grant.clone(), grant.until + 1000);
+    send(&*store, &sent)?;
+    is_lost("the renewal of a copy after an answer was lost", store.renew(&copy))?;
+    let again = Renewal { until: grant.until + 2000, ..sent };
+    let renewed = send(&*store, &again)?;
+    ensure!(
+        renewed.until == again.until,
+        "a renewal to {} that was sent again returned {}",
+        again.until,
+        renewed.until
+    );
+    is_lost("the renewal of a copy after a retry", store.renew(&copy))?;
+    let renewed = renew(&*store, &renewed, again.until + 1000)?;
+    is_lost("a retry after the next renewal", store.renew(&again))?;
+    release(&*store, &renewed, renewed.floor)
 }
 
 /// A renewal whose answer did not arrive is in the store: the next one, which knows nothing of it, is told so.
 fn late_acknowledgement(fixture: &dyn Fixture) -> Outcome {
     let store = open(fixture)?;
     let grant = acquire(&*store, fixture)?;
-    let stored = renew(&*store, &grant, grant.until + 5000)?.until;
-    let next = renew(&*store, &grant, grant.until + 1000)?;
+    let renewal = Renewal::new(grant.clone(), grant.until + 5000);
+    let stored = send(&*store, &renewal)?.until;
+    let next = send(&*store, &Renewal { until: grant.until + 1000, ..renewal })?;
     ensure!(next.until == stored, "a window to {stored} was stored, and a later renewal answers {}", next.until);
-    // Whoever only knows the old window gives the node back all the same.
-    release(&*store, &grant, grant.floor)
+    // A holder that knows only the old window gives the node back all the same.
+    release(&*store, &Grant { until: grant.until, ..next }, grant.floor)
 }
 
 /// A place serves one epoch.
@@ -255,7 +306,7 @@ fn skew(fixture: &dyn Fixture) -> Outcome {
         ensure!(answer.is_ok(), "an acquire with a clock {inside} ms off was answered {answer:?}");
     }
     let grant = acquire(&*store, fixture)?;
-    match store.renew(&grant, fixture.now() + outside + WINDOW) {
+    match store.renew(&Renewal::new(grant.clone(), fixture.now() + outside + WINDOW)) {
         Err(LeaseError::ClockSkewed { .. }) => {}
         answer => return Err(format!("a renewal by a clock {outside} ms ahead was answered {answer:?}")),
     }
@@ -290,7 +341,7 @@ fn release_and_reuse(fixture: &dyn Fixture) -> Outcome {
     ensure!(next.node == grant.node, "{:?} was given out, where only {:?} is free", next.node, grant.node);
     ensure!(next.floor == used_until, "the floor after a release is {}, not {used_until}", next.floor);
     ensure!(next.token > grant.token, "the token fell from {} to {}", grant.token, next.token);
-    is_lost("a renewal by the last holder", store.renew(grant, grant.until + 1000))?;
+    is_lost("a renewal by the last holder", store.renew(&Renewal::new(grant.clone(), grant.until + 1000)))?;
     // Late, as after a long sleep.
     is_lost("a release by the last holder", store.release(grant, used_until))?;
     let renewed = renew(&*other, &next, next.until)?;

@@ -168,20 +168,24 @@ impl Tenure {
 
     /// Whether it is from before what the grant's holder was told, and no fence has come since the holder's store has
     /// seen the realm in `generation`: the cluster has lost windows.
-    pub(super) fn is_before(&self, grant: &Grant, record: &Record, generation: u64) -> bool {
+    pub(super) fn is_before(
+        &self,
+        grant: &Grant,
+        is_by: impl Fn(u64) -> bool,
+        record: &Record,
+        generation: u64,
+    ) -> bool {
         match self.token.cmp(&grant.token) {
             Ordering::Less => record.generation <= generation,
             Ordering::Equal => {
-                self.nonce == Some(grant.owner.nonce)
-                    && self.until < grant.until
-                    && self.generation == record.generation
+                self.nonce.is_some_and(is_by) && self.until < grant.until && self.generation == record.generation
             }
             Ordering::Greater => false,
         }
     }
 
     /// That it is still the grant's.
-    pub(super) fn check(&self, grant: &Grant, record: &Record) -> Result<(), LeaseError> {
+    pub(super) fn check(&self, grant: &Grant, is_by: impl Fn(u64) -> bool, record: &Record) -> Result<(), LeaseError> {
         let label = &self.label;
         let how = if self.token == 0 {
             "its key is gone".into()
@@ -191,7 +195,7 @@ impl Tenure {
             format!("{label} has it, with token {}", self.token)
         } else if self.nonce.is_none() {
             "it was released".into()
-        } else if self.nonce != Some(grant.owner.nonce) {
+        } else if !self.nonce.is_some_and(is_by) {
             format!("{label} has it, under the same token")
         } else if self.generation != record.generation {
             "the cluster is another one, or went back, and may have lost windows: every node rests until they have passed"

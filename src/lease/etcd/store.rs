@@ -23,7 +23,7 @@ use crate::lease::etcd::keys::{self, ALL, Keys, Record, Tenure};
 use crate::lease::etcd::link::{Answer, Call, Found, Link, delete, get, number, put, unchanged};
 use crate::lease::label::printable;
 use crate::lease::realm::check_window;
-use crate::lease::{Grant, LeaseError, NodeStatus, Request};
+use crate::lease::{Grant, LeaseError, NodeStatus, Renewal, Request};
 use crate::node::{Node, generate_seed};
 
 /// A realm on a cluster.
@@ -178,19 +178,21 @@ impl Store {
         Ok(self.change(call, record, &compare, &then)?.then_some(grant))
     }
 
-    pub(super) fn renew(&self, grant: &Grant, until: u64) -> Result<Grant, LeaseError> {
+    pub(super) fn renew(&self, renewal: &Renewal) -> Result<Grant, LeaseError> {
+        let Renewal { grant, until, next_nonce } = renewal;
+        let is_by = |nonce| renewal.is_by(nonce);
         let call = self.link.begin("renewing the lease")?;
         let known = self.seen().generation;
         for _ in 0..ATTEMPTS {
-            let Some(Look { record, tenure, live, now }) = self.look_for(call, grant, known)? else { continue };
-            tenure.check(grant, &record)?;
-            if until > tenure.until {
+            let Some(Look { record, tenure, live, now }) = self.look_for(call, grant, is_by, known)? else { continue };
+            tenure.check(grant, is_by, &record)?;
+            if *until > tenure.until {
                 // Only then it is from the holder's clock: a window that starts ahead of it is renewed as it is.
                 self.check_skew(until.saturating_sub(tenure.window), now, false)?;
             }
             let (key, live_key) = (self.keys.node(grant.node), self.keys.live(grant.node));
-            let until = until.max(tenure.until);
-            let renewed = Tenure { until, ..tenure.clone() };
+            let until = tenure.until.max(*until);
+            let renewed = Tenure { until, nonce: Some(*next_nonce), ..tenure.clone() };
             let mut compare = vec![unchanged(&key, tenure.revision)];
             let mut then = vec![put(&key, &renewed.write(), 0)];
             let alive = match &live {
@@ -204,7 +206,7 @@ impl Store {
                 then.push(put(&live_key, &json!(tenure.token), lease));
             }
             if self.change(call, &record, &compare, &then)? {
-                return Ok(Grant { until, ..grant.clone() });
+                return Ok(renewal.granted(until));
             }
         }
         Err(self.contended(call))
@@ -213,9 +215,10 @@ impl Store {
     pub(super) fn release(&self, grant: &Grant, used_until: u64) -> Result<(), LeaseError> {
         let call = self.link.begin("releasing the node")?;
         let known = self.seen().generation;
+        let is_by = |nonce| nonce == grant.owner.nonce;
         for _ in 0..ATTEMPTS {
-            let Some(Look { record, tenure, live, .. }) = self.look_for(call, grant, known)? else { continue };
-            tenure.check(grant, &record)?;
+            let Some(Look { record, tenure, live, .. }) = self.look_for(call, grant, is_by, known)? else { continue };
+            tenure.check(grant, is_by, &record)?;
             let until = tenure.until.min(used_until.max(grant.floor));
             if self.end(call, &record, grant.node, &Tenure { until, nonce: None, ..tenure }, live)? {
                 return Ok(());
@@ -312,9 +315,15 @@ impl Store {
 
     /// The same for the holder of a node, who knows what the cluster has acknowledged; `known` is the generation that the
     /// call began with.
-    fn look_for(&self, call: Call, grant: &Grant, known: u64) -> Result<Option<Look>, LeaseError> {
+    fn look_for(
+        &self,
+        call: Call,
+        grant: &Grant,
+        is_by: impl Fn(u64) -> bool,
+        known: u64,
+    ) -> Result<Option<Look>, LeaseError> {
         let Some(look) = self.look(call, grant.node)? else { return Ok(None) };
-        if look.tenure.is_before(grant, &look.record, known) {
+        if look.tenure.is_before(grant, is_by, &look.record, known) {
             self.fence(call, &look.record, &look.record.cluster, look.now)?;
             return Ok(None);
         }

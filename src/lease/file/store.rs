@@ -35,7 +35,7 @@ use crate::lease::file::record::Record;
 use crate::lease::file::text::{read, unavailable, write};
 use crate::lease::label::printable;
 use crate::lease::realm::Realm;
-use crate::lease::{Grant, LeaseError, NodeStatus, Request};
+use crate::lease::{Grant, LeaseError, NodeStatus, Renewal, Request};
 use crate::node::Node;
 
 /// A directory of nodes.
@@ -157,7 +157,7 @@ impl<D: Disk> Store<D> {
     /// Takes a node under its lock; `None` if that did not keep others out.
     fn take(&self, node: Node, lock: D::Lock, request: &Request) -> Result<Option<Grant>, LeaseError> {
         let Some(before) = self.past(node, &self.files_of(node)?.tokens)? else { return Ok(None) };
-        let Request { owner, now, window } = request;
+        let Request { owner, now, window, .. } = request;
         // At the last token there is, the name exists.
         let token = before.token.saturating_add(1);
         let until = before.until.max(*now).saturating_add(*window);
@@ -189,23 +189,27 @@ impl<D: Disk> Store<D> {
         Ok(Some(Grant { node, floor, until, token, owner: owner.clone() }))
     }
 
-    pub(super) fn renew(&self, grant: &Grant, until: u64) -> Result<Grant, LeaseError> {
+    pub(super) fn renew(&self, renewal: &Renewal) -> Result<Grant, LeaseError> {
         self.not_forked()?;
-        let floor = self.floor(grant)?;
-        let record = self.own(grant)?;
-        let until = record.until.max(until);
-        self.replace(&Record { until, ..record })?;
+        let grant = &renewal.grant;
+        let floor = self.floor(grant, |nonce| renewal.is_by(nonce))?;
+        let record = self.own(grant, |nonce| renewal.is_by(nonce))?;
+        let until = record.until.max(renewal.until);
+        self.replace(&Record { until, nonce: renewal.next_nonce, ..record })?;
         self.still_last(grant)?;
-        Ok(Grant { floor, until, ..grant.clone() })
+        if let Some(held) = self.held().get_mut(&grant.node) {
+            held.nonce = renewal.next_nonce;
+        }
+        Ok(Grant { floor, ..renewal.granted(until) })
     }
 
     /// Gives a node back. The lock goes in any case: the caller is done with the node, and if the record could not be
     /// written, the old one rests the node for longer than it must.
     pub(super) fn release(&self, grant: &Grant, used_until: u64) -> Result<(), LeaseError> {
         self.not_forked()?;
-        let floor = self.floor(grant)?;
+        let floor = self.floor(grant, |nonce| nonce == grant.owner.nonce)?;
         let held = self.held().remove(&grant.node);
-        let record = self.own(grant)?;
+        let record = self.own(grant, |nonce| nonce == grant.owner.nonce)?;
         self.replace(&Record { until: used_until.max(floor), ..record })?;
         drop(held);
         Ok(())
@@ -257,19 +261,19 @@ impl<D: Disk> Store<D> {
     }
 
     /// The floor of a grant that is held here.
-    fn floor(&self, grant: &Grant) -> Result<u64, LeaseError> {
+    fn floor(&self, grant: &Grant, is_by: impl Fn(u64) -> bool) -> Result<u64, LeaseError> {
         match self.held().get(&grant.node) {
-            Some(held) if (held.token, held.nonce) == (grant.token, grant.owner.nonce) => Ok(held.floor),
+            Some(held) if held.token == grant.token && is_by(held.nonce) => Ok(held.floor),
             _ => Err(lost(grant, "is not held here under its token and by its owner")),
         }
     }
 
     /// The record of a grant, which no later tenure has followed.
-    fn own(&self, grant: &Grant) -> Result<Record, LeaseError> {
+    fn own(&self, grant: &Grant, is_by: impl Fn(u64) -> bool) -> Result<Record, LeaseError> {
         self.still_last(grant)?;
         // If it is gone the lock stays: whoever takes the node now knows of no window.
         match self.record(grant.node, grant.token)? {
-            Some(record) if record.nonce == grant.owner.nonce => Ok(record),
+            Some(record) if is_by(record.nonce) => Ok(record),
             Some(record) => Err(lost(grant, &format!("is held by another owner, {}", record.label))),
             None => Err(lost(grant, "has no record any more")),
         }

@@ -17,5 +17,5 @@ fn node(pid: u64, seed: u64) -> Node {
 }
 
 fn request(nonce: u64, now: u64) -> Request {
-    Request { owner: Owner { nonce, label: format!("owner {nonce}") }, now, window: WINDOW }
+    Request { owner: Owner { nonce, label: format!("owner {nonce}") }, now, window: WINDOW, max_floor: u64::MAX }
 }

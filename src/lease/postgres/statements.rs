@@ -82,14 +82,14 @@ pub(super) const ACQUIRE: &str = concat!(
     " RETURNING n.node, free.floor_ms, n.until_ms, n.token"
 );
 
-/// `realm, node, token, nonce, until, max_skew` → `until`, or nothing.
+/// `realm, node, token, nonce, until, max_skew, next_nonce` → `until`, or nothing.
 ///
 /// The holder's clock is what it asks for, less its window, if that is more than it has: a window that starts ahead of the
 /// clock is renewed as it is. It is at fault only ahead of the server's: what is asked for by a clock that is behind
 /// changes nothing.
 pub(super) const RENEW: &str = concat!(
-    "UPDATE pyflake_nodes SET until_ms = greatest(until_ms, $5), expires_at = now() + window_ms * interval '1 ms' \
-     WHERE realm = $1 AND node = $2 AND token = $3 AND owner_nonce = $4 AND ($5 <= until_ms OR $5 - window_ms - ",
+    "UPDATE pyflake_nodes SET owner_nonce = $7, until_ms = greatest(until_ms, $5), expires_at = now() + window_ms * interval '1 ms' \
+     WHERE realm = $1 AND node = $2 AND token = $3 AND owner_nonce IN ($4, $7) AND ($5 <= until_ms OR $5 - window_ms - ",
     now_ms!(),
     " <= $6) AND (SELECT server FROM pyflake_realms WHERE realm = $1) = ",
     server!(),

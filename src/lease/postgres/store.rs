@@ -8,7 +8,7 @@ use crate::lease::label::printable;
 use crate::lease::postgres::link::{Link, Value};
 use crate::lease::postgres::statements::{ACQUIRE, EVICT, FENCE, FOUND, HOLDER, LENGTHEN, LOOK, NODES, RELEASE, RENEW};
 use crate::lease::realm::{Realm, check_window};
-use crate::lease::{Grant, LeaseError, NodeStatus, Owner, Request};
+use crate::lease::{Grant, LeaseError, NodeStatus, Owner, Renewal, Request};
 use crate::node::Node;
 
 /// A realm on a server.
@@ -112,16 +112,17 @@ impl Store {
         Err(self.unavailable("acquiring a node", "the realm changes all the time".into()))
     }
 
-    pub(super) fn renew(&self, grant: &Grant, until: u64) -> Result<Grant, LeaseError> {
-        let until = signed(until)?;
+    pub(super) fn renew(&self, renewal: &Renewal) -> Result<Grant, LeaseError> {
+        let grant = &renewal.grant;
+        let until = signed(renewal.until)?;
         let [realm, node, token, nonce] = self.key(grant)?;
-        let values = [realm, node, token, nonce, Number(until), Number(self.max_skew)];
+        let next_nonce = Number(renewal.next_nonce.cast_signed());
+        let values = [realm, node, token, nonce, Number(until), Number(self.max_skew), next_nonce];
         if let Some(row) = self.link.query("renewing the lease", RENEW, &values)?.first() {
-            let until = self.unsigned(row, "until_ms")?;
-            return Ok(Grant { until, ..grant.clone() });
+            return Ok(renewal.granted(self.unsigned(row, "until_ms")?));
         }
         let now = self.moved(grant)?;
-        let window = self.holds(grant)?;
+        let window = self.holds(grant, |nonce| renewal.is_by(nonce))?;
         Err(self.skewed(until - window, now))
     }
 
@@ -133,7 +134,7 @@ impl Store {
             return Ok(());
         }
         self.moved(grant)?;
-        self.holds(grant)?;
+        self.holds(grant, |nonce| nonce == grant.owner.nonce)?;
         Err(self.unavailable("releasing the node", "its row changes all the time".into()))
     }
 
@@ -191,7 +192,7 @@ impl Store {
     }
 
     /// Ends a lease whose row is no longer the grant's; else the length of its window.
-    fn holds(&self, grant: &Grant) -> Result<i64, LeaseError> {
+    fn holds(&self, grant: &Grant, is_by: impl Fn(u64) -> bool) -> Result<i64, LeaseError> {
         let rows = self.link.query("looking at a lost lease", HOLDER, &[Text(&self.name), index(grant.node)])?;
         let Some(row) = rows.first() else { return Err(lost(grant, "its row is gone")) };
         let token = self.unsigned(row, "token")?;
@@ -200,7 +201,7 @@ impl Store {
             return Err(lost(grant, &format!("{label} has it, with token {token}")));
         }
         match self.get::<Option<i64>>(row, "owner_nonce")? {
-            Some(nonce) if nonce == grant.owner.nonce.cast_signed() => self.get(row, "window_ms"),
+            Some(nonce) if is_by(nonce.cast_unsigned()) => self.get(row, "window_ms"),
             Some(_) => Err(lost(grant, &format!("{label} has it, under the same token"))),
             None => Err(lost(grant, "it was released")),
         }

@@ -9,7 +9,7 @@ use super::sim::{DIR, Habit, Machine, Plan, SimDisk};
 use super::{EPOCH, NOW, WINDOW, node, request};
 use crate::epoch::Epoch;
 use crate::lease::file::store::Store;
-use crate::lease::{FileStore, Grant, LeaseError, LeaseStore, Owner, Request};
+use crate::lease::{FileStore, Grant, LeaseError, LeaseStore, Owner, Renewal, Request};
 
 /// A directory of a test's own.
 struct TempDir(PathBuf);
@@ -101,7 +101,7 @@ fn the_next_holder_starts_where_the_window_ended() {
     let store = dir.store();
     let grant = take(&store, 1, NOW).unwrap();
     assert_eq!((grant.floor, grant.until, grant.token), (0, NOW + WINDOW, 1));
-    let grant = store.renew(&grant, NOW + 15_000).unwrap();
+    let grant = store.renew(&Renewal::new(grant.clone(), NOW + 15_000)).unwrap();
     assert_eq!((grant.floor, grant.until, grant.token), (0, NOW + 15_000, 1));
     let other = dir.store();
     assert_eq!(take(&other, 2, NOW), None);
@@ -118,10 +118,9 @@ fn a_renewal_never_lowers_the_window() {
     let dir = TempDir::new();
     let store = dir.store();
     let grant = take(&store, 1, NOW).unwrap();
-    let longer = store.renew(&grant, NOW + 20_000).unwrap();
-    assert_eq!(store.renew(&longer, NOW + 15_000).unwrap(), longer);
-    // Nor by a grant from before the last renewal.
-    assert_eq!(store.renew(&grant, NOW).unwrap(), longer);
+    let longer = store.renew(&Renewal::new(grant.clone(), NOW + 20_000)).unwrap();
+    let renewed = store.renew(&Renewal::new(longer.clone(), NOW + 15_000)).unwrap();
+    assert_eq!(renewed.until, longer.until);
     assert_eq!(store.nodes().unwrap()[0].until, NOW + 20_000);
 }
 
@@ -154,7 +153,7 @@ fn a_grant_of_another_token_owner_or_store_is_lost_and_changes_nothing() {
     let others = strangers.iter().map(|stranger| (&store, stranger));
     let elsewhere = dir.store();
     for (store, grant) in others.chain([(&elsewhere, &grant)]) {
-        let renewed = store.renew(grant, NOW + 20_000);
+        let renewed = store.renew(&Renewal::new(grant.clone(), NOW + 20_000));
         assert!(matches!(renewed, Err(LeaseError::Lost { .. })), "{renewed:?}");
         let released = store.release(grant, NOW);
         assert!(matches!(released, Err(LeaseError::Lost { .. })), "{released:?}");
@@ -162,7 +161,7 @@ fn a_grant_of_another_token_owner_or_store_is_lost_and_changes_nothing() {
     assert_eq!(fs::read(dir.path("node-03-17.1")).unwrap(), record);
     assert!(store.nodes().unwrap()[0].held);
     store.release(&grant, NOW).unwrap();
-    assert!(matches!(store.renew(&grant, NOW), Err(LeaseError::Lost { .. })));
+    assert!(matches!(store.renew(&Renewal::new(grant.clone(), NOW)), Err(LeaseError::Lost { .. })));
     assert!(matches!(store.release(&grant, NOW), Err(LeaseError::Lost { .. })));
 }
 
@@ -174,9 +173,9 @@ fn a_holder_whose_lock_file_was_deleted_loses_the_node_to_the_next() {
     fs::remove_file(dir.path("node-03-17.lock")).unwrap();
     let next = take(&other, 2, NOW).unwrap();
     assert_eq!((next.floor, next.token), (grant.until, 2));
-    let renewed = store.renew(&grant, NOW + 20_000);
+    let renewed = store.renew(&Renewal::new(grant.clone(), NOW + 20_000));
     assert!(matches!(renewed, Err(LeaseError::Lost { .. })), "{renewed:?}");
-    assert_eq!(other.renew(&next, NOW + 30_000).unwrap().until, NOW + 30_000);
+    assert_eq!(other.renew(&Renewal::new(next.clone(), NOW + 30_000)).unwrap().until, NOW + 30_000);
 }
 
 #[test]
@@ -185,7 +184,7 @@ fn a_holder_whose_record_was_deleted_is_lost_and_keeps_the_node_locked() {
     let store = dir.store();
     let grant = take(&store, 1, NOW).unwrap();
     fs::remove_file(dir.path("node-03-17.1")).unwrap();
-    assert!(matches!(store.renew(&grant, NOW), Err(LeaseError::Lost { .. })));
+    assert!(matches!(store.renew(&Renewal::new(grant.clone(), NOW)), Err(LeaseError::Lost { .. })));
     assert_eq!(take(&dir.store(), 2, NOW), None);
 }
 
@@ -196,7 +195,7 @@ fn windows_and_tokens_stop_at_the_end_of_their_numbers() {
     let end = Request { window: u64::MAX, ..request(1, NOW) };
     let grant = store.acquire(&end).unwrap();
     assert_eq!(grant.until, u64::MAX);
-    assert_eq!(store.renew(&grant, u64::MAX).unwrap().until, u64::MAX);
+    assert_eq!(store.renew(&Renewal::new(grant.clone(), u64::MAX)).unwrap().until, u64::MAX);
 }
 
 #[test]
@@ -219,7 +218,7 @@ fn operators_see_every_node_that_was_used() {
     assert_eq!((busy.node, busy.held, busy.token, busy.until), (node(4, 2), true, 1, NOW + WINDOW));
     assert_eq!(busy.owner_label, "host \"a\"\\nuntil 7\\u{202e} é ✓");
     assert!(nodes.iter().all(|status| status.problem.is_none()));
-    store.renew(&held, NOW + 20_000).unwrap();
+    store.renew(&Renewal::new(held.clone(), NOW + 20_000)).unwrap();
 }
 
 #[test]
@@ -286,10 +285,10 @@ fn a_store_whose_directory_is_emptied_under_it_issues_no_more() {
     let store = dir.store();
     let grant = take(&store, 1, NOW).unwrap();
     fs::remove_dir_all(&dir.0).unwrap();
-    assert!(matches!(store.renew(&grant, NOW), Err(LeaseError::Unavailable { .. })));
+    assert!(matches!(store.renew(&Renewal::new(grant.clone(), NOW)), Err(LeaseError::Unavailable { .. })));
     assert!(matches!(store.acquire(&request(2, NOW)), Err(LeaseError::Corrupt { .. })));
     let fresh = dir.store();
     // The same node, and the same token: the owner tells them apart.
     assert_eq!(take(&fresh, 2, NOW).unwrap().token, grant.token);
-    assert!(matches!(store.renew(&grant, NOW), Err(LeaseError::Lost { .. })));
+    assert!(matches!(store.renew(&Renewal::new(grant.clone(), NOW)), Err(LeaseError::Lost { .. })));
 }

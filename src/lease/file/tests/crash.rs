@@ -5,7 +5,7 @@ use std::path::Path;
 use super::sim::{DIR, Habit, Machine, Plan, SimDisk, Tears, Trouble};
 use super::{EPOCH, NOW, WINDOW, node, request};
 use crate::lease::file::store::Store;
-use crate::lease::{Grant, LeaseError};
+use crate::lease::{Grant, LeaseError, Renewal};
 
 /// What a run or a restart must not do.
 #[derive(Debug, PartialEq, Eq)]
@@ -62,7 +62,8 @@ impl Life {
     }
 
     fn renew(&mut self, store: &Opened, grant: &Grant, until: u64) -> Result<Grant, LeaseError> {
-        let grant = self.again(|| store.renew(grant, until))?;
+        let renewal = Renewal::new(grant.clone(), until);
+        let grant = self.again(|| store.renew(&renewal))?;
         if grant.until < until || grant.until < self.issued {
             self.check(0);
         }

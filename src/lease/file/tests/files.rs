@@ -5,11 +5,11 @@ use std::path::Path;
 use super::sim::{DIR, Habit, Machine, Plan, SimDisk};
 use super::{EPOCH, NOW, WINDOW, node, request};
 use crate::epoch::Epoch;
-use crate::lease::LeaseError;
 use crate::lease::file::names;
 use crate::lease::file::record::Record;
 use crate::lease::file::store::Store;
 use crate::lease::file::text::Text;
+use crate::lease::{LeaseError, Renewal};
 
 const NAME: &str = "node-03-17.4";
 
@@ -165,9 +165,9 @@ fn a_holder_does_not_write_over_what_is_not_its_own() {
     let grant = store.try_take(node(3, 17), &request(1, NOW), &mut None).unwrap().unwrap();
     let name = "node-03-17.1";
     disk.put(name, &Record { token: 1, nonce: 2, ..record() }.to_text().into_bytes());
-    assert!(matches!(store.renew(&grant, NOW), Err(LeaseError::Lost { .. })));
+    assert!(matches!(store.renew(&Renewal::new(grant.clone(), NOW)), Err(LeaseError::Lost { .. })));
     disk.put(name, b"");
-    assert!(matches!(store.renew(&grant, NOW), Err(LeaseError::Corrupt { .. })));
+    assert!(matches!(store.renew(&Renewal::new(grant.clone(), NOW)), Err(LeaseError::Corrupt { .. })));
     assert!(matches!(store.release(&grant, NOW), Err(LeaseError::Corrupt { .. })));
 }
 

@@ -7,8 +7,8 @@ use std::thread;
 
 use super::sim::{DIR, Habit, SimDisk};
 use super::{EPOCH, NOW, node, request};
-use crate::lease::Grant;
 use crate::lease::file::store::Store;
+use crate::lease::{Grant, Renewal};
 
 /// Lets one of several threads take a step at a time.
 #[derive(Default)]
@@ -98,7 +98,7 @@ fn disjoint(habit: Habit, takers: usize, choose: impl FnMut(&[usize]) -> usize) 
                     Some(mut grant) => {
                         for until in [NOW + 20_000, NOW + 30_000] {
                             // After an error a keeper goes on with what it has.
-                            grant = store.renew(&grant, until).unwrap_or(grant);
+                            grant = store.renew(&Renewal::new(grant.clone(), until)).unwrap_or(grant);
                         }
                         Some(window(&grant))
                     }
