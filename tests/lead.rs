@@ -95,7 +95,7 @@ fn a_restart_repeats_what_was_issued_ahead_of_the_clock() {
     let (clock, builder) = builder(3);
     let mut ids = issue(builder.clone());
     clock.advance(1);
-    // A made-up clock has a timeline of its own, as a new process has.
+    // A simulated clock has a timeline of its own, as a new process has.
     ids.extend(issue(builder.clone()));
     assert!(check_distinct(&mut ids).is_err(), "or the acknowledgement is not needed");
     // With the last ID from the database it repeats nothing.

@@ -77,10 +77,6 @@ impl Clock for BoardClock {
         unsafe { clock_gettime(0, &raw mut time) };
         Duration::new(time.seconds.unsigned_abs(), u32::try_from(time.nanos).unwrap_or(0))
     }
-
-    fn tells_machine_time(&self) -> bool {
-        true
-    }
 }
 
 /// A clock that has stopped 50 us before the end of a millisecond.
@@ -93,6 +89,10 @@ impl Clock for Stopped {
 
     fn unix_time(&self) -> Duration {
         Duration::from_micros(1_700_000_000_000_950)
+    }
+
+    fn is_simulated(&self) -> bool {
+        true
     }
 }
 
