@@ -108,10 +108,10 @@ fn a_restart_repeats_what_was_issued_ahead_of_the_clock() {
 }
 
 /// A store of one node, which forgets its holder when it is asked for the node again.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct OneNode(Mutex<u64>);
 
-impl LeaseStore for &'static OneNode {
+impl LeaseStore for OneNode {
     fn epoch(&self) -> Epoch {
         EPOCH
     }

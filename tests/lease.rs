@@ -2,6 +2,7 @@
 
 mod memory;
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -289,4 +290,17 @@ fn nothing_at_or_below_a_known_id_is_issued() {
     clock.set(NOW);
     let naive = Generator::builder(EPOCH, node).clock(clock).build().unwrap();
     assert!(naive.next_id().unwrap() < known);
+}
+
+#[test]
+fn a_process_may_keep_its_store() {
+    let store = Arc::new(MemoryStore::new(&[(1, 1), (2, 2)]));
+    let boxed: Box<dyn LeaseStore> = Box::new(Arc::clone(&store));
+    let clock = ManualClock::new(NOW);
+    let build = |store: Box<dyn LeaseStore>| LeasedGenerator::builder(store).clock(clock.clone()).build().unwrap();
+    let generator = build(boxed);
+    let node = generator.next_id().unwrap().node();
+    assert!(store.row(node).holder.is_some());
+    generator.release().unwrap();
+    assert!(store.row(node).holder.is_none());
 }

@@ -85,6 +85,7 @@ mod file;
 mod generator;
 mod keeper;
 mod label;
+mod pointer;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod realm;
@@ -98,6 +99,8 @@ pub use generator::{LeaseState, LeasedGenerator, LeasedGeneratorBuilder, OnLost}
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresStore, PostgresStoreBuilder};
 pub use status::NodeStatus;
+
+use core::fmt;
 
 use crate::epoch::Epoch;
 use crate::node::{Node, random};
@@ -123,9 +126,11 @@ use crate::node::{Node, random};
 ///   [`Unavailable`](LeaseError::Unavailable): the caller goes on with what it has, and asks again.
 /// - **Calls end.** A call that hangs keeps the keeper from renewing, and a drop from returning: set timeouts.
 ///
+/// A store behind `&`, `Arc` or `Box` is a store too, so a process can keep its store and ask it for its nodes.
+///
 /// All times are Unix milliseconds. Calls come from one thread at a time for each grant, not more often than a few
 /// times per window.
-pub trait LeaseStore: Send + Sync {
+pub trait LeaseStore: fmt::Debug + Send + Sync {
     /// The epoch of all nodes in the store: a store serves one epoch and one bit layout, and refuses others when it is
     /// opened.
     fn epoch(&self) -> Epoch;
