@@ -14,6 +14,7 @@ use tokio_postgres::{Config, NoTls, Socket};
 use crate::epoch::Epoch;
 use crate::lease::postgres::link::{Connect, Link};
 use crate::lease::postgres::store::Store;
+use crate::lease::realm::check_name;
 use crate::lease::{Grant, LeaseError, LeaseStore, NodeStatus, Renewal, Request};
 use crate::node::Node;
 
@@ -232,6 +233,7 @@ impl PostgresStoreBuilder {
 
     fn store(self) -> Result<Store, LeaseError> {
         let PostgresStoreBuilder { url, realm, connect, connect_timeout, statement_timeout, max_skew } = self;
+        check_name(&realm)?;
         let mut config = Config::from_str(&url).map_err(|error| LeaseError::Unavailable {
             // Without the URL: it has a password.
             doing: "reading the PostgreSQL URL".into(),

@@ -43,3 +43,46 @@ pub(super) fn check_window(millis: u64) -> Result<(), LeaseError> {
     let source = format!("{window:?} is longer than {LONGEST_WINDOW:?}: ask for a shorter one, and renew it").into();
     Err(LeaseError::Unavailable { doing: "checking the window".into(), source })
 }
+
+/// The longest name of a realm, in bytes.
+#[cfg(any(feature = "etcd", feature = "postgres"))]
+const LONGEST_NAME: usize = 100;
+
+/// Rejects a name that a store cannot keep, or that could name another realm's keys.
+#[cfg(any(feature = "etcd", feature = "postgres"))]
+pub(super) fn check_name(name: &str) -> Result<(), LeaseError> {
+    let problem = if name.is_empty() {
+        "the name of the realm is empty".into()
+    } else if name.len() > LONGEST_NAME {
+        format!("the name of the realm has {} bytes, and the limit is {LONGEST_NAME}", name.len())
+    } else if let Some(bad) = name.chars().find(|&char| char == '/' || char.is_control()) {
+        format!("the name of the realm contains {bad:?}")
+    } else {
+        return Ok(());
+    };
+    let source = format!("{problem}: use 1 to {LONGEST_NAME} bytes without `/` and control characters").into();
+    Err(LeaseError::Unavailable { doing: "checking the realm".into(), source })
+}
+
+#[cfg(all(test, any(feature = "etcd", feature = "postgres")))]
+mod tests {
+    use super::check_name;
+
+    #[test]
+    fn names_that_no_store_takes() {
+        for name in ["default", "orders prod", "Bestellungen-Ü", &"r".repeat(100)] {
+            check_name(name).unwrap();
+        }
+        let long = "r".repeat(100_000);
+        for (name, part) in [
+            ("", "is empty: use 1 to 100 bytes"),
+            ("a/b", "contains '/'"),
+            ("a\0b", r"contains '\0'"),
+            ("a\nb", r"contains '\n'"),
+            (&long, "has 100000 bytes, and the limit is 100"),
+        ] {
+            let error = check_name(name).unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        }
+    }
+}
