@@ -3,6 +3,7 @@ mod crash;
 mod files;
 mod race;
 mod sim;
+mod stress;
 
 use crate::epoch::Epoch;
 use crate::lease::{Owner, Request};
