@@ -58,7 +58,7 @@ for kind in "$@"; do
     esac
     if mounted "$kind" "$package"; then
         echo "== $kind"
-        TMPDIR="$root/$kind" PYFLAKE_STRESS_SECONDS=${PYFLAKE_STRESS_SECONDS:-5} \
+        TMPDIR="$root/$kind" PYFLAKE_STRESS_SECONDS=${PYFLAKE_STRESS_SECONDS:-5} PYFLAKE_STRESS_NODES=900 \
             cargo test --lib -- --nocapture lease::file::tests::behaviour lease::file::tests::stress
         run+=("$kind")
     else

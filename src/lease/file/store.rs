@@ -346,10 +346,11 @@ impl<D: Disk> Store<D> {
             self.held().remove(&grant.node);
             return Err(lost(grant, &format!("has no lock any more: {} was deleted or replaced", path.display())));
         }
-        if held.touched.elapsed() > TOUCH && self.disk.touch(&held.lock).is_ok() {
-            if let Some(held) = self.held().get_mut(&grant.node) {
-                held.touched = Instant::now();
-            }
+        if held.touched.elapsed() > TOUCH
+            && self.disk.touch(&held.lock).is_ok()
+            && let Some(held) = self.held().get_mut(&grant.node)
+        {
+            held.touched = Instant::now();
         }
         Ok(())
     }

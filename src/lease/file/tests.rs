@@ -1,4 +1,5 @@
 mod behaviour;
+mod cost;
 mod crash;
 mod files;
 mod race;
