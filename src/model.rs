@@ -29,6 +29,10 @@ impl Line {
         self.0.close();
     }
 
+    pub fn free(&self) -> u64 {
+        self.0.free()
+    }
+
     pub fn end(&self) -> u64 {
         self.0.end()
     }
