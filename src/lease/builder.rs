@@ -10,9 +10,10 @@ use crate::lease::hold::Hold;
 use crate::lease::keeper::Keeper;
 use crate::lease::realm::LONGEST_WINDOW;
 use crate::lease::shared::Lease;
-use crate::lease::{LeaseError, LeaseStore, LeasedGenerator, OnLost};
+use crate::lease::{LeaseError, LeaseStore, LeasedGenerator, OnLost, ShardedLeasedGenerator};
 use crate::node::Node;
 use crate::snowflake::Snowflake;
+use crate::switch::POSITIONS;
 use crate::wait::Wait;
 
 /// Sets up a [`LeasedGenerator`] other than the default one; made by [`LeasedGenerator::builder`].
@@ -117,6 +118,30 @@ impl<C: Clock + Clone + 'static> LeasedGeneratorBuilder<C> {
     /// `max_wait`; [`LeaseError::Generator`] with [`Error::NodeInUse`] if this process uses each of the nodes it is
     /// given in another way, and with the errors of [`GeneratorBuilder::build`](crate::GeneratorBuilder::build). The node is then given back.
     pub fn build(self) -> Result<LeasedGenerator<C>, LeaseError> {
+        Ok(LeasedGenerator::with(self.hold(1)?))
+    }
+
+    /// Acquires so many nodes, 1 to 32, any that the store has free, and starts the one thread that keeps them: a
+    /// [`ShardedLeasedGenerator`], for more than 4096 IDs a millisecond.
+    ///
+    /// # Errors
+    ///
+    /// [`LeaseError::Generator`] with [`Error::ShardsOutOfRange`] for another number of shards, and with
+    /// [`Error::LeadOutOfRange`] for any [`max_lead`](Self::max_lead); otherwise as [`build`](Self::build). The nodes that
+    /// were acquired before are then given back.
+    pub fn build_sharded(self, shards: usize) -> Result<ShardedLeasedGenerator<C>, LeaseError> {
+        if !(1..=POSITIONS).contains(&shards) {
+            return Err(Error::ShardsOutOfRange { shards }.into());
+        }
+        let max_lead = self.generator.longest_lead();
+        if !max_lead.is_zero() {
+            // IDs of one shard that are ahead of another's would undo the order by millisecond.
+            return Err(Error::LeadOutOfRange { max_lead, limit: Duration::ZERO }.into());
+        }
+        Ok(ShardedLeasedGenerator::new(self.hold(shards)?))
+    }
+
+    fn hold(self, positions: usize) -> Result<Hold<C>, LeaseError> {
         let LeasedGeneratorBuilder { store, generator, clock, window, on_lost, label } = self;
         // A lead as long as the window would use up each renewal at once, and leave nothing for an outage of the store.
         let (max_lead, limit) = (generator.longest_lead(), window / 2);
@@ -125,8 +150,8 @@ impl<C: Clock + Clone + 'static> LeasedGeneratorBuilder<C> {
         }
         let generator = generator.leased();
         generator.check()?;
-        let lease = Arc::new(Lease::new(store, generator, clock, window, on_lost, 1));
+        let lease = Arc::new(Lease::new(store, generator, clock, window, on_lost, positions));
         let keeper = Keeper::start(&lease, label)?;
-        Ok(LeasedGenerator { hold: Hold::new(lease, keeper) })
+        Ok(Hold::new(lease, keeper))
     }
 }

@@ -41,7 +41,7 @@ use crate::switch::Switch;
 /// ```
 #[derive(Debug)]
 pub struct LeasedGenerator<C: Clock + Clone = SystemClock> {
-    pub(super) hold: Hold<C>,
+    hold: Hold<C>,
 }
 
 // What a panic may interrupt is the claim of an ID, which is atomic; the store, which may have any state, is called by the
@@ -66,6 +66,10 @@ impl LeasedGenerator {
 }
 
 impl<C: Clock + Clone> LeasedGenerator<C> {
+    pub(super) fn with(hold: Hold<C>) -> Self {
+        LeasedGenerator { hold }
+    }
+
     /// Issues the next ID, as [`Generator::next_id`] does.
     ///
     /// If the window has ended and the store has not failed, as when the clock was set forward, this has the lease

@@ -93,6 +93,7 @@ mod pointer;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod realm;
+mod sharded;
 mod shared;
 mod state;
 mod status;
@@ -106,6 +107,7 @@ pub use file::FileStore;
 pub use generator::LeasedGenerator;
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresStore, PostgresStoreBuilder};
+pub use sharded::ShardedLeasedGenerator;
 pub use state::{LeaseState, OnLost};
 pub use status::NodeStatus;
 

@@ -32,6 +32,12 @@ pub(crate) struct Shared {
     pub(crate) calls: AtomicU64,
     /// How many of them returned `Lost`.
     pub(crate) lost: AtomicU64,
+    /// How many renewals each call of `renew_all` had.
+    pub(crate) batches: Mutex<Vec<usize>>,
+    /// `renew_all` returns an outcome less than it had renewals.
+    pub(crate) short: AtomicBool,
+    /// The floors of grants are forgotten: the broken store of negative controls.
+    pub(crate) forgetful: AtomicBool,
     /// When calls panic.
     pub(crate) panics: Mutex<Panics>,
     /// `renew` returns `Ok` and leaves the window as it is.
@@ -137,7 +143,7 @@ impl LeaseStore for MemoryStore {
         for &node in &self.0.nodes {
             let row = rows.entry(node).or_default();
             if row.holder.is_none() {
-                let floor = row.until;
+                let floor = if self.0.forgetful.load(Ordering::SeqCst) { 0 } else { row.until };
                 row.token += 1;
                 row.holder = Some(request.owner.nonce);
                 row.until = request.now.max(floor) + request.window;
@@ -162,6 +168,15 @@ impl LeaseStore for MemoryStore {
         row.holder = Some(renewal.next_nonce);
         let granted = renewal.granted(row.until);
         self.answer(rows, granted)
+    }
+
+    fn renew_all(&self, renewals: &[Renewal]) -> Vec<Result<Grant, LeaseError>> {
+        self.0.batches.lock().unwrap().push(renewals.len());
+        let mut outcomes: Vec<_> = renewals.iter().map(|renewal| self.renew(renewal)).collect();
+        if self.0.short.load(Ordering::SeqCst) {
+            outcomes.pop();
+        }
+        outcomes
     }
 
     fn release(&self, grant: &Grant, used_until: u64) -> Result<(), LeaseError> {
