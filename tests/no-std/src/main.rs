@@ -131,7 +131,7 @@ extern "C" fn main(_: c_int, _: *const *const u8) -> c_int {
     // Text, both ways.
     let id = ids[0];
     assert_eq!(id.to_string().parse(), Ok(id));
-    assert_eq!("7/16".parse(), Node::new(7, 16));
+    assert_eq!("7/16".parse::<Node>().ok(), Node::new(7, 16).ok());
     assert!(Node::with_index(1024).unwrap_err().to_string().contains("1024"));
 
     // SAFETY: the text ends in a zero.
