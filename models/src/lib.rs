@@ -36,7 +36,10 @@
 //! Each model has variants of the protocol that lack one rule. The checker must find a tick that is
 //! issued twice in each of them, in at most [`LONGEST_TRACE`] steps, and prints the steps.
 
+pub mod copies;
+pub mod etcd;
 pub mod file;
+pub mod postgres;
 
 use core::fmt::Debug;
 use core::hash::Hash;
