@@ -27,8 +27,6 @@ use crate::{Issued, NO_TICK_TWICE, PROGRESS};
 pub enum Rule {
     /// Each renewal changes the nonce.
     Rotation,
-    /// A renewal without an answer is sent again with its own nonce.
-    SameNonceAgain,
     /// A renewal without an answer is sent again with its own `until`, before another one is asked for.
     SameUntilAgain,
 }
@@ -63,6 +61,13 @@ struct Renewal {
     next_nonce: u8,
 }
 
+/// What a renewal returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Answer {
+    Renewed(u8),
+    Lost,
+}
+
 /// A process with a grant, or without one: its token is 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 struct Holder {
@@ -72,8 +77,7 @@ struct Holder {
     next: u8,
     /// Sent, and not answered yet.
     sent: Option<Renewal>,
-    /// The `until` that the store has answered with, or that the lease is lost.
-    answer: Option<Option<u8>>,
+    answer: Option<Answer>,
     unanswered: Option<Renewal>,
 }
 
@@ -120,10 +124,10 @@ impl Machines {
         let row = &mut state.row;
         // `Renewal::is_by`
         let by = row.nonce == holder.nonce || row.nonce == renewal.next_nonce;
-        holder.answer = Some(None);
+        holder.answer = Some(Answer::Lost);
         if row.token == holder.token && by {
             *row = Row { nonce: renewal.next_nonce, until: row.until.max(renewal.until), ..*row };
-            holder.answer = Some(Some(row.until));
+            holder.answer = Some(Answer::Renewed(row.until));
         }
     }
 
@@ -131,9 +135,9 @@ impl Machines {
         let holder = &mut state.holders[number];
         let renewal = match holder.unanswered.take() {
             Some(last) if self.lacks(Rule::SameUntilAgain) => Renewal { until: last.until.max(until), ..last },
-            Some(last) if !self.lacks(Rule::SameNonceAgain) => last,
-            _ if self.lacks(Rule::Rotation) => Renewal { until, next_nonce: holder.nonce },
-            _ => {
+            Some(last) => last,
+            None if self.lacks(Rule::Rotation) => Renewal { until, next_nonce: holder.nonce },
+            None => {
                 state.nonces += 1;
                 Renewal { until, next_nonce: state.nonces }
             }
@@ -145,8 +149,10 @@ impl Machines {
         let holder = &mut state.holders[number];
         if let (Some(renewal), Some(answer)) = (holder.sent.take(), holder.answer.take()) {
             match answer {
-                Some(until) => *holder = Holder { until, nonce: renewal.next_nonce, unanswered: None, ..*holder },
-                None => *holder = Holder::default(),
+                Answer::Renewed(until) => {
+                    *holder = Holder { until, nonce: renewal.next_nonce, unanswered: None, ..*holder }
+                }
+                Answer::Lost => *holder = Holder::default(),
             }
         }
     }
@@ -233,7 +239,9 @@ impl Model for Machines {
             match (holder.sent, holder.answer) {
                 (Some(_), Some(_)) => actions.extend([Action::Receive(number)]),
                 (Some(_), None) => actions.push(Action::Execute(number)),
-                _ if holder.token == 0 => actions.extend((state.row.token < self.tokens).then_some(Action::Take(number))),
+                _ if holder.token == 0 => {
+                    actions.extend((state.row.token < self.tokens).then_some(Action::Take(number)));
+                }
                 _ => actions.extend((holder.until..=self.last_tick).map(|until| Action::Renew(number, until))),
             }
             if holder.sent.is_some() && state.losses < self.losses {
@@ -256,7 +264,7 @@ impl Model for Machines {
 
     fn properties(&self) -> Vec<Property<Self>> {
         let mut properties = vec![Property::always(NO_TICK_TWICE, |_, state: &State| !state.issued.twice())];
-        if self.without.is_none() || self.lacks(Rule::SameNonceAgain) {
+        if self.without.is_none() {
             properties.push(Property::always(PROGRESS, Machines::recovers));
         }
         if self.without.is_none() && self.losses > 0 {

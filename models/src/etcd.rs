@@ -45,8 +45,6 @@ pub enum Rule {
     ReleaseAlone,
     /// The token is compared.
     Token,
-    /// Every change compares the realm's key.
-    CompareRealm,
     /// After a restore every node rests.
     RestAfterRestore,
     /// The rest counts the caller's own window.
@@ -215,7 +213,7 @@ impl Realm {
                 let node = state.tenure == from
                     || self.lacks(Rule::CompareNode) && next.token != from.token && state.tenure.token == from.token
                     || self.lacks(Rule::Token) && state.tenure.nonce == from.nonce && from.nonce.is_some();
-                let done = node && (same(record, state) || self.lacks(Rule::CompareRealm));
+                let done = node && same(record, state);
                 if done {
                     state.tenure = next;
                     if self.lacks(Rule::Token) && next.token == from.token {

@@ -270,7 +270,7 @@ impl State {
     /// Makes a file without a name.
     fn create(&mut self, until: u8) -> u8 {
         let used = self.used();
-        let entry = (1..).find(|entry| used & 1 << entry == 0).unwrap_or(1);
+        let entry = (1..=8_u8).find(|entry| used & 1 << entry == 0).unwrap_or(1);
         *self.inode(entry) = Inode { synced: until, written: None };
         entry
     }
@@ -348,11 +348,11 @@ impl Directory {
                 _ => process.until,
             };
             if self.lacks(Rule::WithinTheWindow) {
-                if !process.valid {
-                    steps.push(Step::FindValid);
-                } else {
+                if process.valid {
                     // Whatever the clock reads by now.
                     steps.extend((process.next + 1..=self.last_tick).map(|to| Step::Issue { to }));
+                } else {
+                    steps.push(Step::FindValid);
                 }
             } else {
                 steps.extend((process.next + 1..=raised).map(|to| Step::Issue { to }));

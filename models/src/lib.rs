@@ -10,7 +10,7 @@
 //! | [`file`] | `lease/file/store.rs` | processes that share a directory; a machine that crashes |
 //! | [`postgres`] | `lease/postgres/{statements,store}.rs` | holders; a server that is replaced by an earlier state |
 //! | [`etcd`] | `lease/etcd/{store,keys}.rs` | the same |
-//! | [`copies`] | `lease/keeper.rs`, `Renewal` in `lease/mod.rs` | a holder, its copy, and a rival |
+//! | [`copies`] | `lease/keeper.rs`, `Renewal` in `lease/mod.rs` | a machine, its copy, and a rival |
 //!
 //! # The properties
 //!
@@ -35,6 +35,13 @@
 //!
 //! Each model has variants of the protocol that lack one rule. The checker must find a tick that is
 //! issued twice in each of them, in at most [`LONGEST_TRACE`] steps, and prints the steps.
+
+#![allow(
+    clippy::match_same_arms,
+    clippy::too_many_lines,
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the steps of a protocol are one table, with a line for each"
+)]
 
 pub mod copies;
 pub mod etcd;
@@ -141,10 +148,11 @@ where
 fn steps_of<S: Debug, A: Debug>(path: Vec<(S, Option<A>)>) -> String {
     let mut lines = String::new();
     for (number, (state, action)) in path.into_iter().enumerate() {
-        lines += &match action {
+        let line = match action {
             Some(action) => format!("  {:2}. {action:?}\n", number + 1),
             None => format!("  ends in {state:?}\n"),
         };
+        lines.push_str(&line);
     }
     lines
 }

@@ -150,13 +150,24 @@ pub enum Call {
 /// What a statement returns, and what `read` says where it returns nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Answer {
-    Granted { node: u8, floor: u8, until: u8, token: u8, nonce: u8 },
-    Renewed { until: u8 },
+    Granted {
+        node: u8,
+        floor: u8,
+        until: u8,
+        token: u8,
+        nonce: u8,
+    },
+    Renewed {
+        until: u8,
+    },
     Done,
     /// Every node is held or rests, or the grant is no longer the caller's.
     Refused,
     /// The realm is kept by this server in this generation, which is another one or before a grant.
-    Moved { server: u8, generation: u8 },
+    Moved {
+        server: u8,
+        generation: u8,
+    },
     TooLong,
 }
 
@@ -282,7 +293,8 @@ impl Realm {
                 let free = |node: &usize| state.tables.rows[*node].expires_at <= state.now;
                 // `max_floor`: a `max_wait` that is no longer than the skew.
                 let ready = |node: &usize| floor(*node) <= now + self.max_skew;
-                let Some(node) = (0..self.nodes).filter(free).filter(ready).min_by_key(|&node| floor(node).max(now)) else {
+                let Some(node) = (0..self.nodes).filter(free).filter(ready).min_by_key(|&node| floor(node).max(now))
+                else {
                     return Answer::Refused;
                 };
                 let floor = floor(node);
@@ -294,7 +306,13 @@ impl Realm {
                 row.proven = true;
                 let node = u8::try_from(node).unwrap_or(u8::MAX);
                 let row = state.tables.rows[usize::from(node)];
-                Answer::Granted { node, floor, until: row.until, token: row.token, nonce: state.starts * (RENEWALS + 1) }
+                Answer::Granted {
+                    node,
+                    floor,
+                    until: row.until,
+                    token: row.token,
+                    nonce: state.starts * (RENEWALS + 1),
+                }
             }
             Call::Lengthen => {
                 state.tables.longest_window = longest_window.max(self.window);
@@ -304,9 +322,11 @@ impl Realm {
                 if (server, generation) == (was, of) {
                     state.tables.server = here;
                     state.tables.generation += 1;
-                    let longest = if self.lacks(Rule::OwnWindow) { longest_window } else { longest_window.max(self.window) };
+                    let longest =
+                        if self.lacks(Rule::OwnWindow) { longest_window } else { longest_window.max(self.window) };
                     state.tables.longest_window = longest;
-                    let rest = if self.lacks(Rule::RestAfterFailOver) { 0 } else { state.now + longest + 2 * self.max_skew };
+                    let rest =
+                        if self.lacks(Rule::RestAfterFailOver) { 0 } else { state.now + longest + 2 * self.max_skew };
                     for row in &mut state.tables.rows {
                         *row = Row { nonce: None, expires_at: 0, proven: true, until: row.until.max(rest), ..*row };
                     }
@@ -320,7 +340,8 @@ impl Realm {
                 let row = &mut state.tables.rows[usize::from(node)];
                 let own = row.token == token || self.lacks(Rule::Token);
                 let by = [Some((caller, renewals)), Some((caller, renewals + 1))];
-                let since = if row.expires_at == 0 { 0 } else { (state.now + self.window).saturating_sub(row.expires_at) };
+                let since =
+                    if row.expires_at == 0 { 0 } else { (state.now + self.window).saturating_sub(row.expires_at) };
                 let admitted = until <= row.until
                     || until <= state.now + self.window + self.max_skew
                     || until - row.until <= self.window + since;
@@ -350,7 +371,7 @@ impl Realm {
         }
     }
 
-    fn receive(&self, state: &mut State, number: usize) {
+    fn receive(state: &mut State, number: usize) {
         let Flight::Answered(call, answer) = state.holders[number].flight else { return };
         let holder = &mut state.holders[number];
         holder.flight = Flight::None;
@@ -360,10 +381,14 @@ impl Realm {
                 *holder = Holder { at: At::Held, node, token, renewals, until, next: floor, late, ..Holder::default() };
             }
             (Call::Acquire { .. }, Answer::TooLong) => holder.flight = Flight::Needed(Call::Lengthen),
-            (Call::Acquire { .. } | Call::Renew { .. } | Call::Release { .. }, Answer::Moved { server, generation }) => {
+            (
+                Call::Acquire { .. } | Call::Renew { .. } | Call::Release { .. },
+                Answer::Moved { server, generation },
+            ) => {
                 // A holder is lost then.
                 let late = holder.late;
-                *holder = Holder { flight: Flight::Needed(Call::Fence { server, generation }), late, ..Holder::default() };
+                *holder =
+                    Holder { flight: Flight::Needed(Call::Fence { server, generation }), late, ..Holder::default() };
             }
             (Call::Renew { .. }, Answer::Renewed { until }) => {
                 holder.until = until;
@@ -395,11 +420,7 @@ impl Realm {
     /// The end of the window by which a holder issues.
     fn limit(&self, holder: &Holder) -> u8 {
         match holder.flight {
-            Flight::Answered(Call::Renew { until, .. }, _)
-                if self.lacks(Rule::RaiseAfterAcknowledgement) =>
-            {
-                until
-            }
+            Flight::Answered(Call::Renew { until, .. }, _) if self.lacks(Rule::RaiseAfterAcknowledgement) => until,
             _ => holder.until,
         }
     }
@@ -450,7 +471,7 @@ impl Realm {
     }
 
     fn comes_to_issue(&self, mut state: State, number: usize) -> bool {
-        let issued = state.issued.clone();
+        let issued = state.issued;
         for _ in 0..60 {
             let holder = state.holders[number];
             let action = match (holder.flight, holder.at) {
@@ -495,10 +516,10 @@ impl Realm {
                 };
                 state.holders[number].flight = Flight::Answered(call, answer);
                 if matches!(action, Action::Ask(..)) {
-                    self.receive(&mut state, number);
+                    Realm::receive(&mut state, number);
                 }
             }
-            Action::Receive(number) => self.receive(&mut state, number),
+            Action::Receive(number) => Realm::receive(&mut state, number),
             Action::TimeOut(number) => {
                 state.losses += 1;
                 Realm::time_out(&mut state, number);
