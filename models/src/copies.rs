@@ -2,7 +2,7 @@
 //!
 //! | model | code |
 //! |---|---|
-//! | [`Action::Renew`] | `Lease::renew` in `lease/keeper.rs`, and `Renewal::is_by`, `granted` in `lease/mod.rs` |
+//! | [`Action::Renew`] | the renewal in `lease/tenure.rs`, and `Renewal::is_by`, `granted` in `lease/mod.rs` |
 //! | [`Action::TimeOut`] | the renewal becomes `unanswered`, and is sent again |
 //! | [`Action::Copy`] | the machine is copied, with all that its process knows |
 //! | [`Action::Take`] | any store's `acquire` |

@@ -1,4 +1,4 @@
-//! Every model holds, and every variant that lacks a rule is refuted.
+//! The file store's model holds, and every variant that lacks a rule is refuted.
 
 use pyflake_models::file::{Directory, Rule};
 use pyflake_models::{explore, refute};

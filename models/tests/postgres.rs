@@ -24,6 +24,7 @@ const REPLACED: Realm = Realm { last_now: 1, last_tick: 2, starts: 1, goes_back:
 #[cfg_attr(debug_assertions, ignore = "explores millions of states: run ci/models.sh")]
 fn postgres() {
     explore("postgres: any clocks, a lost answer or a late statement", REALM);
+    explore("postgres: two nodes", Realm { nodes: 2, last_now: 1, last_tick: 2, losses: 0, ..REALM });
     explore("postgres: a restart", Realm { last_now: 1, starts: 1, ..REALM });
 }
 
@@ -31,6 +32,7 @@ fn postgres() {
 #[cfg_attr(debug_assertions, ignore = "explores millions of states: run ci/models.sh")]
 fn postgres_that_goes_back() {
     explore("postgres: a failover, a restore or a restart", REPLACED);
+    explore("postgres: two of them", Realm { losses: 0, starts: 2, ..REPLACED });
 }
 
 #[test]
