@@ -12,7 +12,7 @@
 //! # What is promised
 //!
 //! Both copies have the window of the moment, and both may have asked for the next one. So what is
-//! issued before [`State::shared`] is theirs, and may be issued twice. From there on one of them is lost.
+//! issued before `State::shared` is theirs, and may be issued twice. From there on one of them is lost.
 //!
 //! # The bounds
 //!
