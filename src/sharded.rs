@@ -163,7 +163,7 @@ impl<C: Clock> ShardedGenerator<C> {
         }
         let claim = |shard: &Generator<C>, tick| shard.reserve_at(n, tick);
         let home = self.home();
-        let block = claim(home, home.true_tick(home.tick())).or_else(|| self.elsewhere(claim));
+        let block = claim(home, home.tick()).or_else(|| self.elsewhere(claim));
         block.map_or_else(|| self.home().reserve(n), Ok)
     }
 
@@ -186,7 +186,7 @@ impl<C: Clock> ShardedGenerator<C> {
         while !rest.is_empty() {
             let claim = |shard: &Generator<C>, tick| shard.reserve_some_at(rest.len(), tick);
             let home = self.home();
-            let block = match claim(home, home.true_tick(home.tick())).or_else(|| self.elsewhere(claim)) {
+            let block = match claim(home, home.tick()).or_else(|| self.elsewhere(claim)) {
                 Some(block) => block,
                 // When its millisecond has come, the others have theirs too.
                 None => self.home().reserve(rest.len().min(IDS_PER_RUN))?,
@@ -228,10 +228,11 @@ impl<C: Clock> ShardedGenerator<C> {
     #[inline]
     fn next_id_at_home(&self) -> Option<Snowflake> {
         let home = self.home();
-        match home.claim() {
-            Ok(slot) => Some(home.id(slot)),
-            Err(missed) => home.claim_missed(missed).map(|slot| home.id(slot)),
-        }
+        let slot = match home.add() {
+            Ok(slot) => Some(slot),
+            Err(tick) => home.claim_at(1, tick),
+        };
+        slot.map(|slot| home.id(slot))
     }
 
     /// The thread's home.
@@ -263,7 +264,7 @@ impl<C: Clock> ShardedGenerator<C> {
     /// It begins at one that the tick and the thread have picked.
     fn elsewhere<T>(&self, claim: impl Fn(&Generator<C>, u64) -> Option<T>) -> Option<T> {
         let home = Some(HOME.get()).filter(|&home| home < self.shards.len()).unwrap_or_else(|| self.first_index());
-        let tick = self.shards[home].true_tick(self.shards[home].tick());
+        let tick = self.shards[home].tick();
         let number = NUMBER.with(|&number| number as u64);
         let begin = usize::try_from(layout::scatter(tick, number, 31)).unwrap_or(0) ^ home;
         (begin..begin + self.shards.len())

@@ -182,7 +182,7 @@ impl<C: Clock + Clone> Lease<C> {
 
     /// Gives the node back. Only for when no caller is left that could be claiming through this lease.
     fn release(&self, grant: &Grant, unanswered: Option<&Renewal>) -> Result<(), LeaseError> {
-        let used_until = self.generator().and_then(Generator::finish).unwrap_or(grant.until);
+        let used_until = self.generator().map_or(grant.until, Generator::finish);
         self.switch.clear();
         let used_until = used_until.min(grant.until).max(grant.floor);
         let released = match (self.store.release(grant, used_until), unanswered) {
