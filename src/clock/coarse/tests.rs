@@ -56,7 +56,7 @@ fn it_is_noticed_by_threads_too() -> Result<(), Error> {
         });
         threads.into_iter().map(|thread| thread.join().unwrap_or(usize::MAX)).sum::<usize>()
     });
-    assert!(late < layout::IDS_PER_TICK as usize, "{late} IDs were late");
+    assert!((late as u64) < layout::IDS_PER_TICK, "{late} IDs were late");
     Ok(())
 }
 
