@@ -307,13 +307,8 @@ impl<C: Clock> Generator<C> {
         self.timeline.limit().map(|limit| self.epoch.unix_millis(limit))
     }
 
-    /// Ends the window of a lease that is lost.
-    pub(crate) fn close(&self) {
-        self.timeline.abandon();
-    }
-
     /// Ends the window of a lease, and returns the Unix millisecond after the last one that an ID was issued in.
-    pub(crate) fn finish(&self) -> u64 {
+    pub(crate) fn end(&self) -> u64 {
         self.epoch.unix_millis(layout::tick_of_slot(layout::end_of_begun_tick(self.timeline.abandon())))
     }
 

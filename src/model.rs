@@ -31,6 +31,10 @@ impl Line {
         self.0.close();
     }
 
+    pub fn free(&self) -> u64 {
+        self.0.free()
+    }
+
     /// Returns the first slot that was not claimed.
     pub fn finish(&self) -> u64 {
         self.0.close()
