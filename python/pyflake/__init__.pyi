@@ -126,7 +126,7 @@ class Off(CachePolicy):
 def generate_seed(bits: SupportsIndex) -> int:
     """Draws a random number of at most `bits` bits, from 1 on; `bits` is 1 to 64. A pid or a seed has 5."""
 
-def pyflake_generator(epoch: SupportsIndex, pid: SupportsIndex, seed: SupportsIndex, sleep: float = ...) -> RecordIterator:
+def pyflake_generator(epoch: SupportsIndex, pid: SupportsIndex, seed: SupportsIndex, sleep: float = 1) -> RecordIterator:
     """Makes an iterator of IDs for one node.
 
     `epoch` is in Unix milliseconds; `pid` and `seed` are 0 to 31. When the 4096 IDs of a millisecond are issued, the next
@@ -140,7 +140,7 @@ def to_timestamp(epoch: SupportsIndex, id: _Id, fmt: Literal["ms"] = ...) -> int
 @overload
 def to_timestamp(epoch: SupportsIndex, id: _Id, fmt: Literal["s"]) -> float: ...
 @overload
-def to_timestamp(epoch: SupportsIndex, id: _Id, fmt: str) -> float: ...
+def to_timestamp(epoch: SupportsIndex, id: _Id, fmt: str) -> int | float: ...
 @final
 class RecordIterator:
     """Yields IDs without end, taken apart and numbered from 1. Threads may share it."""
@@ -209,7 +209,7 @@ class PyflakeClient:
     @overload
     def to_timestamp(self, id: _Id, fmt: Literal["s"]) -> float: ...
     @overload
-    def to_timestamp(self, id: _Id, fmt: str) -> float: ...
+    def to_timestamp(self, id: _Id, fmt: str) -> int | float: ...
     def clear_cache(self) -> None:
         """Forgets the IDs generated so far; the numbers go on."""
 

@@ -61,7 +61,10 @@ impl PyflakeClient {
     }
 
     #[classmethod]
-    #[pyo3(signature = (r#where, epoch, *, cache = None, realm = None, label = None, window = None, max_wait = None, on_lost = None))]
+    #[pyo3(
+        signature = (r#where, epoch, *, cache = None, realm = None, label = None, window = None, max_wait = None, on_lost = None),
+        text_signature = "($cls, where, epoch, *, cache=None, realm='default', label=None, window=10.0, max_wait=1.0, on_lost='reacquire')"
+    )]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
     fn leased(
         class: &Bound<'_, PyType>,
@@ -123,7 +126,7 @@ impl PyflakeClient {
         Ok(dict)
     }
 
-    #[pyo3(signature = (id, fmt = None))]
+    #[pyo3(signature = (id, fmt = None), text_signature = "($self, id, fmt='ms')")]
     fn to_timestamp<'py>(
         &self,
         py: Python<'py>,

@@ -101,7 +101,7 @@ pub(crate) struct Generator {
 #[pymethods]
 impl Generator {
     #[new]
-    #[pyo3(signature = (epoch, pid, seed, *, max_wait = None))]
+    #[pyo3(signature = (epoch, pid, seed, *, max_wait = None), text_signature = "(epoch, pid, seed, *, max_wait=1.0)")]
     fn new(
         epoch: &Bound<'_, PyAny>,
         pid: &Bound<'_, PyAny>,
@@ -120,7 +120,10 @@ impl Generator {
     }
 
     #[classmethod]
-    #[pyo3(signature = (r#where, epoch, *, realm = None, label = None, window = None, max_wait = None, on_lost = None))]
+    #[pyo3(
+        signature = (r#where, epoch, *, realm = None, label = None, window = None, max_wait = None, on_lost = None),
+        text_signature = "($cls, where, epoch, *, realm='default', label=None, window=10.0, max_wait=1.0, on_lost='reacquire')"
+    )]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
     fn leased(
         class: &Bound<'_, PyType>,

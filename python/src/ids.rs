@@ -46,7 +46,7 @@ pub(crate) fn generate_seed(bits: &Bound<'_, PyAny>) -> PyResult<u64> {
 }
 
 #[pyfunction]
-#[pyo3(signature = (epoch, id, fmt = None))]
+#[pyo3(signature = (epoch, id, fmt = None), text_signature = "(epoch, id, fmt='ms')")]
 pub(crate) fn to_timestamp<'py>(
     py: Python<'py>,
     epoch: &Bound<'py, PyAny>,

@@ -46,7 +46,7 @@ impl Records {
 
 /// Makes an iterator of IDs for one node.
 #[pyfunction]
-#[pyo3(signature = (epoch, pid, seed, sleep = None))]
+#[pyo3(signature = (epoch, pid, seed, sleep = None), text_signature = "(epoch, pid, seed, sleep=1)")]
 pub(crate) fn pyflake_generator(
     epoch: &Bound<'_, PyAny>,
     pid: &Bound<'_, PyAny>,

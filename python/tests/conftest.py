@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ def epoch() -> int:
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path: Path) -> Callable[..., str]:
     """Runs a script in an interpreter of its own, and returns what it printed."""
 
     def run(script: str, *args: object, timeout: float = 60, code: int = 0) -> str:
