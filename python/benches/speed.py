@@ -55,12 +55,12 @@ def main() -> None:
         "`generate()`, remembers all": client.generate,
         "`generate()`, `cache=Off()`": off.generate,
         "`next_id()`": generator.next_id,
-        "`next(pyflake_generator(…))`": lambda: next(records),
+        "`next(pyflake_generator(…))`": records.__next__,
         "`str(uuid_utils.uuid7())`": lambda: str(uuid_utils.uuid7()),
         "`uuid_utils.uuid7()`": uuid_utils.uuid7,
         "`str(uuid.uuid4())`": lambda: str(uuid.uuid4()),
         "pure Python, `client.generate()`": pure_client.generate,
-        "pure Python, `next(generator)`": lambda: next(pure),
+        "pure Python, `next(generator)`": pure.__next__,
         "an empty call": (lambda: None),
     }
     found: dict[str, list[float]] = {name: [] for name in rows}

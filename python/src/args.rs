@@ -40,7 +40,7 @@ fn type_of(value: &Bound<'_, PyAny>) -> String {
 fn wrong_type(name: &str, value: &Bound<'_, PyAny>, way_out: &str) -> PyErr {
     let shown = shown(value);
     let what = if value.is_none() { "is not a value for it".into() } else { format!("is {}", type_of(value)) };
-    Kind::InvalidType.new(format!("{name} {shown} {what}: use {way_out}"))
+    Kind::InvalidType.error(format!("{name} {shown} {what}: use {way_out}"))
 }
 
 /// An int that fits 64 bits, and is no bool.
@@ -59,7 +59,7 @@ pub(crate) fn uint(name: &str, value: &Bound<'_, PyAny>, way_out: &str) -> PyRes
     };
     value.extract().map_err(|error: PyErr| {
         if error.is_instance_of::<PyOverflowError>(value.py()) {
-            Kind::InvalidValue.new(format!("{name} {} is out of range: use {way_out}", shown(&value)))
+            Kind::InvalidValue.error(format!("{name} {} is out of range: use {way_out}", shown(&value)))
         } else {
             error
         }
@@ -92,7 +92,7 @@ pub(crate) fn part(name: &str, value: &Bound<'_, PyAny>) -> PyResult<u64> {
 pub(crate) fn count(value: &Bound<'_, PyAny>) -> PyResult<usize> {
     let n = uint("n", value, "an int from 0 to 16777216")?;
     let n = if n <= MOST_IDS { usize::try_from(n).ok() } else { None };
-    n.ok_or_else(|| Kind::InvalidValue.new(format!("n {} is out of range: use 0 to {MOST_IDS}", shown(value))))
+    n.ok_or_else(|| Kind::InvalidValue.error(format!("n {} is out of range: use 0 to {MOST_IDS}", shown(value))))
 }
 
 /// An ID: an int, a decimal text, or the dict that a generator yields.
@@ -113,7 +113,7 @@ pub(crate) fn text(name: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {
     match value.cast::<PyString>() {
         Ok(text) => match text.to_cow() {
             Ok(text) => Ok(text.into_owned()),
-            Err(_) => Err(Kind::InvalidValue.new(format!("{name} {} is not valid Unicode: use a str", shown(value)))),
+            Err(_) => Err(Kind::InvalidValue.error(format!("{name} {} is not valid Unicode: use a str", shown(value)))),
         },
         Err(_) => Err(wrong_type(name, value, "a str")),
     }
@@ -124,7 +124,7 @@ pub(crate) fn unit(value: &Bound<'_, PyAny>) -> PyResult<TimeUnit> {
     match text("fmt", value)?.as_str() {
         "ms" => Ok(TimeUnit::Millis),
         "s" => Ok(TimeUnit::Seconds),
-        _ => Err(Kind::InvalidValue.new(format!("fmt {} is no unit: use 'ms' or 's'", shown(value)))),
+        _ => Err(Kind::InvalidValue.error(format!("fmt {} is no unit: use 'ms' or 's'", shown(value)))),
     }
 }
 
@@ -133,7 +133,7 @@ pub(crate) fn time(value: &Bound<'_, PyAny>) -> PyResult<u64> {
     const WAY_OUT: &str = "an int of Unix milliseconds, or a datetime with a tzinfo";
     if value.is_instance_of::<PyDateTime>() {
         if value.getattr("tzinfo")?.is_none() {
-            return Err(Kind::InvalidValue.new(format!(
+            return Err(Kind::InvalidValue.error(format!(
                 "when {} has no tzinfo: use a datetime with one, such as datetime.now(timezone.utc)",
                 shown(value)
             )));
@@ -155,7 +155,7 @@ fn number(name: &str, value: &Bound<'_, PyAny>, most: f64, unit: &str) -> PyResu
     if (0.0..=most).contains(&number) {
         Ok(number)
     } else {
-        Err(Kind::InvalidValue.new(format!("{name} {} is out of range: use {way_out}", shown(value))))
+        Err(Kind::InvalidValue.error(format!("{name} {} is out of range: use {way_out}", shown(value))))
     }
 }
 
@@ -174,7 +174,7 @@ pub(crate) fn window(value: &Bound<'_, PyAny>) -> PyResult<Duration> {
     const LIMITS: &str = "an int or a float of seconds from 0.03 to 86400";
     let seconds = number("window", value, 86400.0, "seconds")?;
     if seconds < 0.03 {
-        return Err(Kind::InvalidValue.new(format!("window {} is out of range: use {LIMITS}", shown(value))));
+        return Err(Kind::InvalidValue.error(format!("window {} is out of range: use {LIMITS}", shown(value))));
     }
     Ok(Duration::from_secs_f64(seconds))
 }
@@ -194,7 +194,7 @@ pub(crate) fn cache(value: Option<&Bound<'_, PyAny>>) -> PyResult<CachePolicy> {
     match usize::try_from(n) {
         Ok(0) => Ok(CachePolicy::Off),
         Ok(n) if n as u64 <= MOST_IDS => Ok(CachePolicy::Recent(n)),
-        _ => Err(Kind::InvalidValue.new(format!("Recent {n} is out of range: use 1 to {MOST_IDS}"))),
+        _ => Err(Kind::InvalidValue.error(format!("Recent {n} is out of range: use 1 to {MOST_IDS}"))),
     }
 }
 

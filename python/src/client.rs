@@ -156,8 +156,8 @@ impl PyflakeClient {
         )))
     }
 
-    #[getter]
-    fn _generated(&self, py: Python<'_>) -> u64 {
+    #[getter(_generated)]
+    fn generated(&self, py: Python<'_>) -> u64 {
         self.handle.present(py).map_or(0, |client| client.info().generated)
     }
 
@@ -221,7 +221,7 @@ impl PyflakeClient {
 
     fn __repr__(&self, py: Python<'_>) -> String {
         let lease = self.state(py).map_or_else(String::new, |state| format!(", lease {state}"));
-        format!("<pyflake.PyflakeClient epoch={} generated={}{lease}>", self.epoch, self._generated(py))
+        format!("<pyflake.PyflakeClient epoch={} generated={}{lease}>", self.epoch, self.generated(py))
     }
 }
 

@@ -34,7 +34,7 @@ const NAMES: [&str; 8] = [
 
 impl Kind {
     /// Makes the exception with a message.
-    pub(crate) fn new(self, message: impl Into<String>) -> PyErr {
+    pub(crate) fn error(self, message: impl Into<String>) -> PyErr {
         let message = message.into();
         Python::attach(|py| match self.class(py) {
             Ok(class) => PyErr::from_type(class.clone(), (message,)),
@@ -65,7 +65,7 @@ pub(crate) fn of(error: &Error) -> PyErr {
         | Error::NoTicker { .. } => Kind::State,
         _ => Kind::InvalidValue,
     };
-    kind.new(error.to_string())
+    kind.error(error.to_string())
 }
 
 /// An exception for an error of a lease.
@@ -73,19 +73,19 @@ pub(crate) fn of(error: &Error) -> PyErr {
 pub(crate) fn of_lease(error: &LeaseError) -> PyErr {
     match error {
         LeaseError::Generator(error) => of(error),
-        error => Kind::Lease.new(error.to_string()),
+        error => Kind::Lease.error(error.to_string()),
     }
 }
 
 /// An exception for a text that is no ID.
 #[cold]
 pub(crate) fn of_parse(error: &ParseError) -> PyErr {
-    Kind::InvalidValue.new(error.to_string())
+    Kind::InvalidValue.error(error.to_string())
 }
 
 /// An `ExhaustedError` with its `retry_after`, in seconds.
 fn exhausted(message: String, retry_after: f64) -> PyErr {
-    let error = Kind::Exhausted.new(message);
+    let error = Kind::Exhausted.error(message);
     Python::attach(|py| {
         let value: &Bound<'_, PyBaseException> = error.value(py);
         value.setattr("retry_after", retry_after).map_or_else(|failed| failed, |()| error.clone_ref(py))

@@ -81,11 +81,10 @@ impl Source {
             Source::Client(client) => {
                 let handle = &client.get().handle;
                 let client = handle.own(py)?;
-                let id = handle.call(py, client, |client| match client.lease() {
+                handle.call(py, client, |client| match client.lease() {
                     Some(lease) => lease.next_id(),
                     None => Err(Error::NoGenerator),
-                });
-                id.map_err(|error| handle.explain(py, &error))
+                })
             }
         }
     }
@@ -145,14 +144,12 @@ impl Generator {
     }
 
     fn try_next_id(&self, py: Python<'_>) -> PyResult<u64> {
-        match self.handle.try_next(py) {
-            Some(Ok(id)) => Ok(id.as_u64()),
-            // The process may be the child of a fork that has no node yet: then the answer is the new node's.
-            _ => {
-                let id = self.handle.own(py)?.try_id();
-                id.map(Snowflake::as_u64).map_err(|error| self.handle.explain(py, &error))
-            }
+        if let Some(Ok(id)) = self.handle.try_next(py) {
+            return Ok(id.as_u64());
         }
+        // The process may be the child of a fork that has no node yet: then the ID is of its new node.
+        let id = self.handle.own(py)?.try_id();
+        id.map(Snowflake::as_u64).map_err(|error| self.handle.explain(py, &error))
     }
 
     /// An ID without waiting for anything, for the async form.
@@ -167,8 +164,7 @@ impl Generator {
     fn next_ids<'py>(&self, py: Python<'py>, n: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
         let n = args::count(n)?;
         let issuer = self.handle.own(py)?;
-        let block = self.handle.call(py, issuer, move |issuer| issuer.reserve(n));
-        let block = block.map_err(|error| self.handle.explain(py, &error))?;
+        let block = self.handle.call(py, issuer, move |issuer| issuer.reserve(n))?;
         PyList::new(py, block.map(Snowflake::as_u64))
     }
 

@@ -67,6 +67,14 @@ struct Done {
     error: Option<Arc<LeaseError>>,
 }
 
+/// How far an attempt to take a node is.
+enum Status {
+    Running,
+    /// It failed less than [`REST`] ago.
+    Failed(Arc<LeaseError>),
+    Over,
+}
+
 /// What a caller does where it found no issuer of its own process.
 enum Turn {
     Take(Arc<Taking>),
@@ -108,7 +116,7 @@ impl<T: Issuer> Handle<T> {
     #[inline(never)]
     fn next_slowly(&self, py: Python<'_>) -> PyResult<Snowflake> {
         let issuer = self.own(py)?;
-        self.call(py, issuer, |issuer| issuer.id()).map_err(|error| self.explain(py, &error))
+        self.call(py, issuer, Issuer::id)
     }
 
     /// Issues an ID without waiting and without a look at the process; `None` where no issuer is held.
@@ -117,9 +125,14 @@ impl<T: Issuer> Handle<T> {
         self.state.with(py, |state| state.held.as_ref().map(|issuer| issuer.try_id()))
     }
 
-    /// Calls `f` detached, with the issuer of this process.
-    pub(crate) fn call<R: Send>(&self, py: Python<'_>, issuer: Arc<T>, f: impl FnOnce(&T) -> R + Send) -> R {
-        py.detach(move || f(&issuer))
+    /// Calls `f` with an issuer, and explains its error. It may wait, so it is called detached.
+    pub(crate) fn call<R: Send>(
+        &self,
+        py: Python<'_>,
+        issuer: Arc<T>,
+        f: impl FnOnce(&T) -> Result<R, Error> + Send,
+    ) -> PyResult<R> {
+        py.detach(move || f(&issuer)).map_err(|error| self.explain(py, &error))
     }
 
     /// The exception for an error of the issuer.
@@ -165,17 +178,10 @@ impl<T: Issuer> Handle<T> {
             if state.released {
                 return Turn::Fail(released());
             }
-            match &state.taking {
-                Some(taking) => match taking.failed_just_now() {
-                    Some(error) => Turn::Fail(errors::of_lease(&error)),
-                    None if taking.is_done() => {
-                        let taking = Arc::new(Taking::default());
-                        state.taking = Some(Arc::clone(&taking));
-                        Turn::Take(taking)
-                    }
-                    None => Turn::Wait(Arc::clone(taking)),
-                },
-                None => {
+            match state.taking.as_ref().map(|taking| (taking, taking.status())) {
+                Some((taking, Status::Running)) => Turn::Wait(Arc::clone(taking)),
+                Some((_, Status::Failed(error))) => Turn::Fail(errors::of_lease(&error)),
+                Some((_, Status::Over)) | None => {
                     let taking = Arc::new(Taking::default());
                     state.taking = Some(Arc::clone(&taking));
                     Turn::Take(taking)
@@ -285,7 +291,7 @@ fn give_back<T: Issuer>(mut issuer: Arc<T>) -> Result<(), LeaseError> {
 
 /// The exception of an object whose node was given back.
 fn released() -> PyErr {
-    Kind::Lease.new("the node was given back by release(): call leased() again for another one")
+    Kind::Lease.error("the node was given back by release(): call leased() again for another one")
 }
 
 /// What the end of the interpreter does with a handle.
@@ -335,14 +341,12 @@ impl Taking {
         self.changed.notify_all();
     }
 
-    fn is_done(&self) -> bool {
-        self.done.lock().unwrap_or_else(PoisonError::into_inner).is_some()
-    }
-
-    /// The error of an attempt that failed less than [`REST`] ago.
-    fn failed_just_now(&self) -> Option<Arc<LeaseError>> {
-        let done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
-        done.as_ref().filter(|done| done.at.elapsed() < REST).and_then(|done| done.error.clone())
+    fn status(&self) -> Status {
+        match &*self.done.lock().unwrap_or_else(PoisonError::into_inner) {
+            None => Status::Running,
+            Some(Done { at, error: Some(error) }) if at.elapsed() < REST => Status::Failed(Arc::clone(error)),
+            Some(_) => Status::Over,
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use crate::errors::Kind;
 
 /// The exception for an attempt to pickle or to copy what must be one object in one process.
 pub(crate) fn refuse_pickle(what: &str) -> PyErr {
-    Kind::InvalidType.new(format!(
+    Kind::InvalidType.error(format!(
         "{what} cannot be pickled or copied, as a copy would issue the same IDs: make one in each process, with \
          leased() for a node of its own"
     ))

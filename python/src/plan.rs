@@ -16,9 +16,7 @@ use crate::errors::Kind;
 #[derive(Clone)]
 enum Place {
     Directory(PathBuf),
-    #[cfg(feature = "postgres")]
     Postgres(String),
-    #[cfg(feature = "etcd")]
     Etcd(String),
 }
 
@@ -69,9 +67,7 @@ impl Plan {
     fn open(&self) -> Result<Box<dyn LeaseStore>, LeaseError> {
         Ok(match &self.place {
             Place::Directory(dir) => Box::new(FileStore::open(dir, self.epoch)?),
-            #[cfg(feature = "postgres")]
             Place::Postgres(url) => Box::new(postgres(url).realm(&self.realm).open(self.epoch)?),
-            #[cfg(feature = "etcd")]
             Place::Etcd(urls) => Box::new(etcd(urls).realm(&self.realm).open(self.epoch)?),
         })
     }
@@ -92,7 +88,8 @@ fn on_lost(value: &Bound<'_, PyAny>) -> PyResult<OnLost> {
         "reacquire" => Ok(OnLost::Reacquire),
         "stop" => Ok(OnLost::Stop),
         _ => {
-            Err(Kind::InvalidValue.new(format!("on_lost {} is unknown: use 'reacquire' or 'stop'", args::shown(value))))
+            Err(Kind::InvalidValue
+                .error(format!("on_lost {} is unknown: use 'reacquire' or 'stop'", args::shown(value))))
         }
     }
 }
@@ -104,7 +101,7 @@ impl Place {
         if let Ok(text) = value.cast::<PyString>() {
             let text = text.to_string_lossy();
             if text.is_empty() {
-                return Err(Kind::InvalidValue.new("where '' is empty: use a directory, or a URL"));
+                return Err(Kind::InvalidValue.error("where '' is empty: use a directory, or a URL"));
             }
             if let Some((scheme, rest)) = text.split_once("://")
                 && is_scheme(scheme)
@@ -115,15 +112,12 @@ impl Place {
         args::path("where", value).map(Place::Directory)
     }
 
-    #[cfg_attr(not(all(feature = "etcd", feature = "postgres")), expect(unused_variables))]
     fn of_url(scheme: &str, rest: &str) -> PyResult<Self> {
         match scheme {
-            #[cfg(feature = "postgres")]
             "postgres" | "postgresql" => Ok(Place::Postgres(format!("{scheme}://{rest}"))),
-            #[cfg(feature = "etcd")]
             "http" | "https" => Ok(Place::Etcd(format!("{scheme}://{rest}"))),
             // Without the rest, which may have a password.
-            _ => Err(Kind::InvalidValue.new(format!(
+            _ => Err(Kind::InvalidValue.error(format!(
                 "no store has URLs that begin with {scheme}://: use a directory, postgres://, http:// or https://"
             ))),
         }
@@ -133,10 +127,10 @@ impl Place {
 /// Creates the tables of a PostgreSQL store where they are missing.
 pub(crate) fn migrate(py: Python<'_>, url: &Bound<'_, PyAny>) -> PyResult<()> {
     match Place::read(url)? {
-        #[cfg(feature = "postgres")]
         Place::Postgres(url) => py.detach(|| postgres(&url).migrate()).map_err(|error| crate::errors::of_lease(&error)),
         _ => {
-            Err(Kind::InvalidValue.new("only a PostgreSQL database has tables: use a URL that begins with postgres://"))
+            Err(Kind::InvalidValue
+                .error("only a PostgreSQL database has tables: use a URL that begins with postgres://"))
         }
     }
 }
@@ -147,7 +141,6 @@ fn is_scheme(text: &str) -> bool {
 }
 
 /// A database, with TLS by the system's certificates where the URL asks for it.
-#[cfg(feature = "postgres")]
 fn postgres(url: &str) -> pyflake::lease::PostgresStoreBuilder {
     let store = pyflake::lease::PostgresStore::builder(url);
     // Where the system has no certificates, what needs them says so.
@@ -158,7 +151,6 @@ fn postgres(url: &str) -> pyflake::lease::PostgresStoreBuilder {
 }
 
 /// A cluster, with TLS by the system's certificates where the URL asks for it.
-#[cfg(feature = "etcd")]
 fn etcd(urls: &str) -> pyflake::lease::EtcdStoreBuilder {
     use std::sync::Arc;
 
