@@ -1,5 +1,6 @@
 """What the tests share."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -33,6 +34,15 @@ def run(tmp_path: Path) -> Callable[..., str]:
         return done.stdout
 
     return run
+
+
+def need(*modules: str) -> None:
+    """Skips a test where packages of requirements-test.txt are missing; under ci/python.sh none may be."""
+    missing = [module for module in modules if importlib.util.find_spec(module) is None]
+    if missing and os.environ.get("PYFLAKE_REQUIRE_PACKAGES"):
+        pytest.fail(f"{missing} are not installed")
+    elif missing:
+        pytest.skip(f"{missing} are not installed: pip install -r python/requirements-test.txt")
 
 
 def url_of(name: str) -> str:

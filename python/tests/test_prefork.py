@@ -17,6 +17,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from conftest import need
+
+pytestmark = pytest.mark.long
 
 APPS = Path(__file__).parent / "apps"
 
@@ -79,6 +82,7 @@ def get(port: int) -> bool:
 
 def gunicorn(root: Path, issuer: str, seconds: float, where: str = "") -> tuple[int, int, int]:
     """Loads gunicorn while workers are killed and replaced."""
+    need("gunicorn")
     port = free_port()
     command = [sys.executable, "-m", "gunicorn", "--preload", "--workers", "4", "--threads", "2"]
     command += ["--bind", f"127.0.0.1:{port}", "--max-requests", "300", "--max-requests-jitter", "100"]
@@ -141,6 +145,7 @@ def test_gunicorn_preload_with_a_fleets_store(tmp_path: Path, server: str, reque
 
 def celery(root: Path, issuer: str, seconds: float) -> tuple[int, int, int]:
     """Runs celery's prefork pool while its workers are killed and replaced."""
+    need("celery")
     env = environment(root, issuer)
     command = [sys.executable, "-m", "celery", "-A", "tasks", "worker", "--pool", "prefork", "--concurrency", "4"]
     command += ["--max-tasks-per-child", "20", "--without-gossip", "--without-mingle", "--loglevel", "WARNING"]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import EPOCH
+from conftest import EPOCH, need
 
 README = Path(__file__).parent.parent / "README.md"
 RECIPES = dict(re.findall(r"<!-- recipe: (\w+) -->\n```python\n(.*?)```", README.read_text(), re.DOTALL))
@@ -20,6 +20,7 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.syspath_prepend(str(tmp_path))
 
     def load(name: str) -> Any:
+        need(name, *["httpx"] * (name == "fastapi"))
         module = f"recipe_{name}"
         (tmp_path / f"{module}.py").write_text(RECIPES[name])
         monkeypatch.delitem(sys.modules, module, raising=False)
@@ -29,9 +30,9 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_fastapi(recipe) -> None:
+    module = recipe("fastapi")
     from fastapi.testclient import TestClient
 
-    module = recipe("fastapi")
     with TestClient(module.app) as http:
         answers = [http.post("/orders").json() for _ in range(50)]
         assert http.get("/ready").status_code == 200

@@ -4,9 +4,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from conftest import need
+
 import pyflake
 
 HERE = Path(__file__).parent
+
+
+@pytest.fixture(autouse=True)
+def mypy() -> None:
+    need("mypy")
 
 
 def test_the_stub_is_what_the_package_is(tmp_path: Path) -> None:
