@@ -1,9 +1,7 @@
 """The end of the interpreter gives nodes back, and neither hangs nor crashes."""
 
-import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -12,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import EPOCH
+from proxy import Proxy
 
 import pyflake
 
@@ -96,30 +95,7 @@ client.generate()
 
 def test_a_store_that_hangs_does_not_keep_the_interpreter(run, etcd_url: str) -> None:
     """The server stops to answer; the end takes at most the 5 seconds that it allows, and not two windows."""
-    host, port = etcd_url.removeprefix("http://").split(":")
-    listener = socket.create_server(("127.0.0.1", 0))
-    frozen = threading.Event()
-
-    def pump(source: socket.socket, target: socket.socket) -> None:
-        try:
-            while data := source.recv(65536):
-                if frozen.is_set():
-                    time.sleep(60)
-                target.sendall(data)
-        except OSError:
-            pass
-
-    def accept() -> None:
-        while True:
-            try:
-                client = listener.accept()[0]
-            except OSError:
-                return
-            server = socket.create_connection((host, int(port)))
-            threading.Thread(target=pump, args=(client, server), daemon=True).start()
-            threading.Thread(target=pump, args=(server, client), daemon=True).start()
-
-    threading.Thread(target=accept, daemon=True).start()
+    proxy = Proxy(etcd_url)
     script = """
 import sys, time, pyflake
 client = pyflake.PyflakeClient.leased(sys.argv[1], 1555301520000)
@@ -127,16 +103,15 @@ client.generate()
 print("ready", flush=True)
 sys.stdin.read()
 """
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    process = subprocess.Popen([sys.executable, "-c", script, url], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, "-c", script, proxy.url], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdin is not None and process.stdout is not None
     assert process.stdout.readline() == b"ready\n"
-    frozen.set()
+    proxy.frozen = True
     start = time.monotonic()
     process.stdin.close()
     assert process.wait(60) == 0
     assert time.monotonic() - start < 15
-    listener.close()
+    proxy.frozen = False
 
 
 def test_release_ends_the_object_and_frees_the_node(tmp_path: Path) -> None:

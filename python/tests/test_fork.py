@@ -1,6 +1,10 @@
 """Fork is a non-event: what a child inherits issues nothing twice, and a leased object goes on."""
 
+import threading
+import time
+
 import pytest
+from proxy import Proxy
 
 HEAD = """
 import json, os, sys, threading, time
@@ -228,3 +232,48 @@ def test_spawn_and_forkserver_refuse_to_send_it(run, tmp_path) -> None:
                 except TypeError as error:
                     assert "cannot be pickled or copied" in str(error), error
     """, tmp_path / "lease")
+
+
+def test_a_child_waits_for_no_lock_that_a_thread_of_its_parent_holds(script, etcd_url: str) -> None:
+    """The store hangs while a thread of the middle process takes a node, and that process forks: its child inherits a
+    node that is being taken by nobody. It takes one itself, with an error while the store hangs, and an ID after."""
+    proxy = Proxy(etcd_url)
+
+    def freeze() -> None:
+        time.sleep(1.5)
+        proxy.frozen = True
+        time.sleep(8)
+        proxy.frozen = False
+
+    threading.Thread(target=freeze, daemon=True).start()
+    script("""
+client = PyflakeClient.leased(sys.argv[1], EPOCH)
+client.generate()
+time.sleep(2.5)
+
+def middle():
+    def take():
+        try:
+            client.generate()
+        except pyflake.LeaseError:
+            pass
+    thread = threading.Thread(target=take)
+    thread.start()
+    time.sleep(0.3)
+    assert thread.is_alive() and client.state == "pending"
+    def child():
+        start, failed = time.monotonic(), 0
+        while time.monotonic() < start + 40:
+            try:
+                client.generate()
+                client.release()
+                return failed
+            except pyflake.LeaseError:
+                failed += 1
+        raise SystemExit("the child never got a node")
+    failed = in_child(child)
+    thread.join()
+    return failed
+
+assert in_child(middle) > 0
+""", proxy.url)
