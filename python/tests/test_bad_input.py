@@ -1,3 +1,4 @@
+# mypy: disable-error-code="arg-type, call-overload"
 """Bad input gets an exception of Python's kind, with the value, the limit and the way out; a panic is one too."""
 
 import math
@@ -110,7 +111,7 @@ def test_a_password_is_not_in_the_error() -> None:
 
 
 def test_a_panic_is_an_exception_and_the_interpreter_lives(capfd: pytest.CaptureFixture[str]) -> None:
-    from pyflake import _pyflake  # type: ignore[attr-defined]
+    from pyflake import _pyflake
 
     generator = Generator(EPOCH, 0, 2)
     before = generator.next_id()

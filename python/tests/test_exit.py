@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -73,7 +74,7 @@ def test_200_exits_at_random_moments_with_busy_threads(tmp_path: Path) -> None:
     assert released > 0.9 * nodes and nodes > 300
 
 
-def test_the_node_of_a_process_that_ends_is_free_at_once(tmp_path: Path, run) -> None:
+def test_the_node_of_a_process_that_ends_is_free_at_once(tmp_path: Path, run: Callable[..., str]) -> None:
     run(BUSY, tmp_path / "lease", 0)
     nodes = len(list((tmp_path / "lease").glob("*.lock")))
     for _ in range(3):
@@ -82,7 +83,7 @@ def test_the_node_of_a_process_that_ends_is_free_at_once(tmp_path: Path, run) ->
 
 
 @pytest.mark.parametrize("how", ["sys.exit(0)", "raise SystemExit", "pass", "signal.raise_signal(signal.SIGTERM)"])
-def test_ways_to_end(run, tmp_path: Path, how: str) -> None:
+def test_ways_to_end(run: Callable[..., str], tmp_path: Path, how: str) -> None:
     run(f"""
 import signal, sys, pyflake
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -93,7 +94,7 @@ client.generate()
     assert held(tmp_path / "lease") == 0
 
 
-def test_a_store_that_hangs_does_not_keep_the_interpreter(run, etcd_url: str) -> None:
+def test_a_store_that_hangs_does_not_keep_the_interpreter(etcd_url: str) -> None:
     """The server stops to answer; the end takes at most the 5 seconds that it allows, and not two windows."""
     proxy = Proxy(etcd_url)
     script = """
@@ -158,7 +159,7 @@ def test_release_while_threads_generate(tmp_path: Path) -> None:
         assert len(set(ids)) == len(ids)
 
 
-def test_sigkill_leaves_a_node_that_rests(run, tmp_path: Path) -> None:
+def test_sigkill_leaves_a_node_that_rests(run: Callable[..., str], tmp_path: Path) -> None:
     script = f"""
 import os, signal, sys, pyflake
 client = pyflake.PyflakeClient.leased(sys.argv[1], {EPOCH}, window=1)

@@ -2,9 +2,14 @@
 
 import threading
 import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 from proxy import Proxy
+
+Run: TypeAlias = Callable[..., str]
 
 HEAD = """
 import json, os, sys, threading, time
@@ -33,11 +38,11 @@ def in_child(f):
 
 
 @pytest.fixture
-def script(run):
+def script(run: Run) -> Run:
     return lambda body, *args, **options: run(HEAD + body, *args, **options)
 
 
-def test_an_unleased_generator_raises_forked_error_in_the_child(script) -> None:
+def test_an_unleased_generator_raises_forked_error_in_the_child(script: Run) -> None:
     script("""
 generator = Generator(EPOCH, 1, 2)
 client = PyflakeClient(EPOCH)
@@ -70,7 +75,7 @@ next(records)
 """)
 
 
-def test_a_leased_object_takes_a_node_of_its_own_at_the_childs_first_id(script, tmp_path) -> None:
+def test_a_leased_object_takes_a_node_of_its_own_at_the_childs_first_id(script: Run, tmp_path: Path) -> None:
     script("""
 with PyflakeClient.leased(sys.argv[1], EPOCH) as client, Generator.leased(sys.argv[1], EPOCH) as generator:
     ids = [int(client.generate()), generator.next_id()]
@@ -102,7 +107,7 @@ with PyflakeClient.leased(sys.argv[1], EPOCH) as client, Generator.leased(sys.ar
 """, tmp_path / "lease")
 
 
-def test_a_lease_of_the_parent_outlives_its_children(script, tmp_path) -> None:
+def test_a_lease_of_the_parent_outlives_its_children(script: Run, tmp_path: Path) -> None:
     """A child that ends in the ordinary way gives back its own node, and never its parent's."""
     script("""
 client = PyflakeClient.leased(sys.argv[1], EPOCH, window=0.5)
@@ -122,7 +127,7 @@ assert len([name for name in os.listdir(sys.argv[1]) if name.endswith(".lock")])
 """, tmp_path / "lease")
 
 
-def test_a_release_in_the_child_leaves_the_parents_node(script, tmp_path) -> None:
+def test_a_release_in_the_child_leaves_the_parents_node(script: Run, tmp_path: Path) -> None:
     script("""
 client = PyflakeClient.leased(sys.argv[1], EPOCH)
 client.generate()
@@ -140,7 +145,7 @@ assert "given back by release()" in in_child(child)
 """, tmp_path / "lease")
 
 
-def test_threads_of_a_child_share_the_node_that_one_of_them_takes(script, tmp_path) -> None:
+def test_threads_of_a_child_share_the_node_that_one_of_them_takes(script: Run, tmp_path: Path) -> None:
     script("""
 client = PyflakeClient.leased(sys.argv[1], EPOCH, cache=Recent(10))
 client.generate()
@@ -159,7 +164,7 @@ assert in_child(child) == 4000
 """, tmp_path / "lease")
 
 
-def test_a_store_that_fails_in_the_child_is_an_error_and_then_none(script, tmp_path) -> None:
+def test_a_store_that_fails_in_the_child_is_an_error_and_then_none(script: Run, tmp_path: Path) -> None:
     script("""
 import shutil
 client = PyflakeClient.leased(sys.argv[1], EPOCH)
@@ -180,7 +185,7 @@ assert in_child(child) == 3
 """, tmp_path / "lease")
 
 
-def test_200_forks_from_a_parent_of_four_busy_threads(script, tmp_path) -> None:
+def test_200_forks_from_a_parent_of_four_busy_threads(script: Run, tmp_path: Path) -> None:
     printed = script("""
 client = PyflakeClient.leased(sys.argv[1], EPOCH, cache=Recent(1000))
 generator = Generator.leased(sys.argv[1], EPOCH)
@@ -208,7 +213,7 @@ print(len(ids))
     assert int(printed) > 1000
 
 
-def test_spawn_and_forkserver_refuse_to_send_it(run, tmp_path) -> None:
+def test_spawn_and_forkserver_refuse_to_send_it(run: Run, tmp_path: Path) -> None:
     run("""
     import copy, multiprocessing, pickle, sys
     from pyflake import Generator, PyflakeClient, pyflake_generator
@@ -234,7 +239,7 @@ def test_spawn_and_forkserver_refuse_to_send_it(run, tmp_path) -> None:
     """, tmp_path / "lease")
 
 
-def test_a_child_waits_for_no_lock_that_a_thread_of_its_parent_holds(script, etcd_url: str) -> None:
+def test_a_child_waits_for_no_lock_that_a_thread_of_its_parent_holds(script: Run, etcd_url: str) -> None:
     """The store hangs while a thread of the middle process takes a node, and that process forks: its child inherits a
     node that is being taken by nobody. It takes one itself, with an error while the store hangs, and an ID after."""
     proxy = Proxy(etcd_url)

@@ -40,8 +40,9 @@ def test_each_has_a_node_of_its_own(where: str) -> None:
         with pytest.raises(RuntimeError, match="issues on the node of its lease"):
             client.renew_generator(1, 2)
         assert client.destroy_generator() is False
-    assert client.state == generator.state == "released"
-    for call in [client.generate, generator.next_id, generator.try_next_id, lambda: generator.next_ids(1)]:
+    assert [str(lease.state) for lease in (client, generator)] == ["released"] * 2
+    calls: list[Callable[[], object]] = [client.generate, generator.next_id, generator.try_next_id]
+    for call in [*calls, lambda: generator.next_ids(1)]:
         with pytest.raises(LeaseError, match="given back by release"):
             call()
 

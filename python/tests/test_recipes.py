@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ RECIPES = dict(re.findall(r"<!-- recipe: (\w+) -->\n```python\n(.*?)```", README
 
 
 @pytest.fixture
-def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
     """Runs a recipe as a module, with a lease directory of its own."""
     monkeypatch.setenv("PYFLAKE_WHERE", str(tmp_path / "lease"))
     monkeypatch.chdir(tmp_path)
@@ -29,7 +30,7 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     return load
 
 
-def test_fastapi(recipe) -> None:
+def test_fastapi(recipe: Callable[[str], Any]) -> None:
     module = recipe("fastapi")
     from fastapi.testclient import TestClient
 
@@ -41,7 +42,7 @@ def test_fastapi(recipe) -> None:
     assert [answer["created"] for answer in answers] == sorted(answer["created"] for answer in answers)
 
 
-def test_sqlalchemy(recipe) -> None:
+def test_sqlalchemy(recipe: Callable[[str], Any]) -> None:
     module = recipe("sqlalchemy")
     from sqlalchemy import create_engine, select
     from sqlalchemy.orm import Session
@@ -57,7 +58,7 @@ def test_sqlalchemy(recipe) -> None:
         assert len(today) == 100
 
 
-def test_pydantic(recipe) -> None:
+def test_pydantic(recipe: Callable[[str], Any]) -> None:
     module = recipe("pydantic")
     order = module.Order(id=473032512445898752)
     assert order.model_dump_json() == '{"id":"473032512445898752"}'
@@ -67,7 +68,7 @@ def test_pydantic(recipe) -> None:
             module.Order(id=wrong)
 
 
-def test_celery(recipe) -> None:
+def test_celery(recipe: Callable[[str], Any]) -> None:
     module = recipe("celery")
     module.app.conf.task_always_eager = True
     ids = [module.create_order.delay().get() for _ in range(50)]

@@ -10,7 +10,7 @@ from conftest import EPOCH
 from pyflake import Generator, Off, PyflakeClient, Recent
 
 
-def test_8_threads_on_one_client(tmp_path) -> None:
+def test_8_threads_on_one_client() -> None:
     client = PyflakeClient(EPOCH)
     client.create_generator(20, 1)
     with ThreadPoolExecutor(8) as threads:
