@@ -42,7 +42,8 @@ def test_each_has_a_node_of_its_own(where: str) -> None:
         assert client.destroy_generator() is False
     assert [str(lease.state) for lease in (client, generator)] == ["released"] * 2
     calls: list[Callable[[], object]] = [client.generate, generator.next_id, generator.try_next_id]
-    for call in [*calls, lambda: generator.next_ids(1)]:
+    calls.append(lambda: generator.next_ids(1))
+    for call in calls:
         with pytest.raises(LeaseError, match="given back by release"):
             call()
 
