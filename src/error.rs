@@ -36,6 +36,11 @@ pub enum Error {
         /// Where it ends.
         last: u64,
     },
+    /// A number of shards that a leased generator cannot have: 0, or more than 32.
+    ShardsOutOfRange {
+        /// The number that was given.
+        shards: usize,
+    },
     /// A sequence above 4095.
     SequenceOutOfRange {
         /// The sequence that was given.
@@ -202,6 +207,9 @@ impl fmt::Display for Error {
             }
             Error::NoSeeds { first, last } => {
                 write!(f, "the seeds {first}..={last} are none: use 0..={MAX_SEED}, or a part of it")
+            }
+            Error::ShardsOutOfRange { shards } => {
+                write!(f, "{shards} shards are out of range: use 1 to 32")
             }
             Error::SequenceOutOfRange { sequence } => {
                 write!(f, "sequence {sequence} is out of range: a sequence has 12 bits, so use 0 to {MAX_SEQUENCE}")

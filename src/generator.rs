@@ -322,9 +322,12 @@ impl<C: Clock> Generator<C> {
         }
     }
 
-    /// Ends the window of a lease that is lost.
-    pub(crate) fn close(&self) {
+    /// Ends the window of a lease that is lost, and returns the Unix millisecond after the last one that an ID was or
+    /// will be issued in. Its next window lies behind this one.
+    pub(crate) fn end(&self) -> u64 {
+        let free = self.timeline.end();
         self.timeline.abandon();
+        self.epoch.unix_millis(layout::tick_of_slot(layout::end_of_begun_tick(free)))
     }
 
     /// Ends the window of a lease, and answers the Unix millisecond after the last one that an ID was or will be issued

@@ -76,6 +76,8 @@
 //! Restart=always
 //! ```
 
+mod builder;
+mod caught;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
@@ -83,21 +85,30 @@ mod error;
 mod etcd;
 mod file;
 mod generator;
+mod hold;
 mod keeper;
 mod label;
+mod pace;
 mod pointer;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod realm;
+mod sharded;
+mod shared;
+mod state;
 mod status;
+mod tenure;
 
+pub use builder::LeasedGeneratorBuilder;
 pub use error::LeaseError;
 #[cfg(feature = "etcd")]
 pub use etcd::{EtcdStore, EtcdStoreBuilder};
 pub use file::FileStore;
-pub use generator::{LeaseState, LeasedGenerator, LeasedGeneratorBuilder, OnLost};
+pub use generator::LeasedGenerator;
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresStore, PostgresStoreBuilder};
+pub use sharded::ShardedLeasedGenerator;
+pub use state::{LeaseState, OnLost};
 pub use status::NodeStatus;
 
 use core::fmt;
