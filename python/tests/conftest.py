@@ -12,6 +12,9 @@ import pytest
 
 EPOCH = 1_555_301_520_000
 
+#: For leases that the tests' own process takes: within a process a node is used under leases or without one.
+LEASED_EPOCH = EPOCH + 1000
+
 #: The manual of the pure Python package. It lies beside the repository where that is developed.
 MANUAL = Path(__file__).parent / "manual.md"
 

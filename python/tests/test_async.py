@@ -8,7 +8,7 @@ from typing import Any
 
 import pyflake
 import pytest
-from conftest import EPOCH
+from conftest import EPOCH, LEASED_EPOCH
 from pyflake import Generator, PyflakeClient
 
 
@@ -78,7 +78,7 @@ def test_an_exhausted_millisecond_is_slept_through() -> None:
 
 def test_a_leased_object_in_async_code(tmp_path: Path) -> None:
     async def work() -> None:
-        with PyflakeClient.leased(tmp_path / "lease", EPOCH) as client:
+        with PyflakeClient.leased(tmp_path / "lease", LEASED_EPOCH) as client:
             ids = await asyncio.gather(*[client.generate_async() for _ in range(1000)])
             assert len(set(ids)) == 1000
         with pytest.raises(pyflake.LeaseError, match="given back"):

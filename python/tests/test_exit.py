@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import EPOCH
+from conftest import LEASED_EPOCH as EPOCH
 from proxy import Proxy
 
 import pyflake
@@ -18,9 +18,9 @@ import pyflake
 BUSY = """
 import os, sys, threading, time
 import pyflake
-client = pyflake.PyflakeClient.leased(sys.argv[1], 1555301520000, cache=pyflake.Recent(100), window=2)
-generator = pyflake.Generator(1555301520000, 31, 31)
-bare = pyflake.Generator.leased(sys.argv[1], 1555301520000, window=2)
+client = pyflake.PyflakeClient.leased(sys.argv[1], 1555301521000, cache=pyflake.Recent(100), window=2)
+generator = pyflake.Generator(1555301521000, 31, 31)
+bare = pyflake.Generator.leased(sys.argv[1], 1555301521000, window=2)
 def work(call):
     while True:
         try:
@@ -48,8 +48,9 @@ def held(directory: Path) -> int:
 
 
 def until(record: Path) -> int:
-    """The end of the window in a record of a lease directory."""
-    return next(int(line.split()[1]) for line in record.read_text().splitlines() if line.startswith("until "))
+    """The end of the window in a record of a lease directory: of its two slots, the one with the larger count."""
+    slots = [dict(line.split(" ", 1) for line in text.splitlines()) for text in record.read_text().split("\0") if text]
+    return int(max(slots, key=lambda slot: int(slot["count"]))["until"])
 
 
 def test_200_exits_at_random_moments_with_busy_threads(tmp_path: Path) -> None:
@@ -99,7 +100,7 @@ def test_a_store_that_hangs_does_not_keep_the_interpreter(etcd_url: str) -> None
     proxy = Proxy(etcd_url)
     script = """
 import sys, time, pyflake
-client = pyflake.PyflakeClient.leased(sys.argv[1], 1555301520000)
+client = pyflake.PyflakeClient.leased(sys.argv[1], 1555301521000)
 client.generate()
 print("ready", flush=True)
 sys.stdin.read()

@@ -252,7 +252,7 @@ def test_a_child_waits_for_no_lock_that_a_thread_of_its_parent_holds(script: Run
 
     threading.Thread(target=freeze, daemon=True).start()
     script("""
-client = PyflakeClient.leased(sys.argv[1], EPOCH)
+client = PyflakeClient.leased(sys.argv[1], EPOCH, realm="fork")
 client.generate()
 time.sleep(2.5)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from conftest import EPOCH
+from conftest import LEASED_EPOCH as EPOCH
 
 import pyflake
 from pyflake import Generator, LeaseError, PyflakeClient
@@ -167,7 +167,7 @@ def test_tls_trusts_the_systems_certificates(
         url = f"https://127.0.0.1:{port}"
     script = """
 import os, sys, pyflake
-client = pyflake.PyflakeClient.leased(sys.argv[1], 1555301520000)
+client = pyflake.PyflakeClient.leased(sys.argv[1], 1555301521000)
 parent = client.generate()
 child = os.fork()
 if child == 0:

@@ -19,7 +19,7 @@ else:
     import pyflake
 
     where = os.environ.get("PREFORK_WHERE") or str(ROOT / "lease")
-    client = pyflake.PyflakeClient.leased(where, EPOCH, cache=pyflake.Recent(100), window=2.0)
+    client = pyflake.PyflakeClient.leased(where, EPOCH, realm="prefork", cache=pyflake.Recent(100), window=2.0)
 
 # The parent issues too.
 parent = [client.generate()]
