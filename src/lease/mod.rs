@@ -96,7 +96,7 @@ pub use etcd::{EtcdStore, EtcdStoreBuilder};
 pub use file::FileStore;
 pub use generator::{LeaseState, LeasedGenerator, LeasedGeneratorBuilder, OnLost};
 #[cfg(feature = "postgres")]
-pub use postgres::{PostgresStore, PostgresStoreBuilder};
+pub use postgres::{Identity, PostgresStore, PostgresStoreBuilder};
 pub use status::NodeStatus;
 
 use crate::epoch::Epoch;

@@ -1,5 +1,6 @@
 //! The store for a fleet: a PostgreSQL database.
 
+mod identity;
 mod link;
 mod statements;
 mod store;
@@ -13,10 +14,13 @@ use tokio_postgres::{Config, NoTls, Socket};
 
 use crate::epoch::Epoch;
 use crate::lease::postgres::link::{Connect, Link};
+use crate::lease::postgres::statements::Statements;
 use crate::lease::postgres::store::Store;
 use crate::lease::realm::check_name;
 use crate::lease::{Grant, LeaseError, LeaseStore, NodeStatus, Renewal, Request};
 use crate::node::Node;
+
+pub use crate::lease::postgres::identity::Identity;
 
 const MIGRATION: &str = include_str!("postgres/migration.sql");
 
@@ -44,7 +48,7 @@ const MIGRATION: &str = include_str!("postgres/migration.sql");
 ///
 /// # The tables
 ///
-/// They are made by [`migrate`](Self::migrate), or by running [`MIGRATION`](Self::MIGRATION) yourself:
+/// They are made by [`migrate`](Self::migrate), or by running [`migration`](Self::migration) yourself:
 ///
 /// ```sql
 #[doc = include_str!("postgres/migration.sql")]
@@ -97,11 +101,19 @@ pub struct PostgresStoreBuilder {
     connect_timeout: Duration,
     statement_timeout: Duration,
     max_skew: Duration,
+    schema: String,
+    identity: Identity,
 }
 
 impl PostgresStore {
-    /// What creates the tables. It can be run again, and changes nothing then.
-    pub const MIGRATION: &str = MIGRATION;
+    /// The script that creates the tables in a schema. It can be run again, and changes nothing then.
+    ///
+    /// # Errors
+    ///
+    /// [`LeaseError::Unavailable`] if the server would cut the schema's name: it has 1 to 63 bytes, and no NUL.
+    pub fn migration(schema: &str) -> Result<String, LeaseError> {
+        Ok(Statements::new(schema, &Identity::Server)?.migration)
+    }
 
     /// Opens the realm `default` of a database for an epoch, and creates the realm if it is missing.
     ///
@@ -132,6 +144,8 @@ impl PostgresStore {
             connect_timeout: Duration::from_secs(2),
             statement_timeout: Duration::from_secs(2),
             max_skew: Duration::from_secs(10),
+            schema: "public".into(),
+            identity: Identity::Server,
         }
     }
 
@@ -198,11 +212,26 @@ impl PostgresStoreBuilder {
         self
     }
 
+    /// Names the schema that the tables are in; `public` by default.
+    ///
+    /// Every statement names it, so a `search_path` changes nothing: neither the role's, nor one that another client has
+    /// left behind on a pooled connection. The schema must exist.
+    pub fn schema(mut self, schema: impl Into<String>) -> Self {
+        self.schema = schema.into();
+        self
+    }
+
+    /// Sets how the realm identifies the server; [`Identity::Server`] by default.
+    pub fn identity(mut self, identity: Identity) -> Self {
+        self.identity = identity;
+        self
+    }
+
     /// Opens the realm for an epoch, and creates it if it is missing.
     ///
     /// # Errors
     ///
-    /// [`LeaseError::RealmMismatch`] if it was created for another epoch or bit layout; [`LeaseError::Corrupt`] if the
+    /// [`LeaseError::RealmMismatch`] if it was created for another epoch, bit layout or identity; [`LeaseError::Corrupt`] if the
     /// server does not keep what it acknowledges; [`LeaseError::Unavailable`] if it does not answer, or the tables are
     /// missing.
     pub fn open(self, epoch: Epoch) -> Result<PostgresStore, LeaseError> {
@@ -232,7 +261,16 @@ impl PostgresStoreBuilder {
     }
 
     fn store(self) -> Result<Store, LeaseError> {
-        let PostgresStoreBuilder { url, realm, connect, connect_timeout, statement_timeout, max_skew } = self;
+        let PostgresStoreBuilder {
+            url,
+            realm,
+            connect,
+            connect_timeout,
+            statement_timeout,
+            max_skew,
+            schema,
+            identity,
+        } = self;
         check_name(&realm)?;
         let mut config = Config::from_str(&url).map_err(|error| LeaseError::Unavailable {
             // Without the URL: it has a password.
@@ -243,7 +281,8 @@ impl PostgresStoreBuilder {
             config.application_name("pyflake");
         }
         let max_skew = i64::try_from(max_skew.as_millis()).unwrap_or(i64::MAX / 4).min(i64::MAX / 4);
-        Ok(Store::new(Link::new(config, connect, connect_timeout, statement_timeout)?, realm, max_skew))
+        let link = Link::new(config, connect, connect_timeout, statement_timeout)?;
+        Store::new(link, realm, &schema, identity, max_skew)
     }
 }
 
@@ -260,6 +299,10 @@ impl LeaseStore for PostgresStore {
 
     fn renew(&self, renewal: &Renewal) -> Result<Grant, LeaseError> {
         self.store.renew(renewal)
+    }
+
+    fn renew_all(&self, renewals: &[Renewal]) -> Vec<Result<Grant, LeaseError>> {
+        self.store.renew_all(renewals)
     }
 
     fn release(&self, grant: &Grant, used_until: u64) -> Result<(), LeaseError> {
