@@ -55,8 +55,21 @@ impl Identity {
     /// SQL for the position up to which the server has flushed: a crash takes back nothing before it.
     pub(super) fn flushed_to(&self) -> &'static str {
         match self {
-            Identity::Server => "(SELECT (pg_current_wal_flush_lsn() - '0/0')::bigint)",
+            Identity::Server => "(pg_current_wal_flush_lsn() - '0/0')::bigint",
             Identity::Named(_) => "0::bigint",
+        }
+    }
+
+    /// SQL for a text that stays as long as the server runs and has the table, so that its identity need not be read again.
+    /// It is cheaper than the identity: start of the server, timeline, and the table's file, with the database in its path.
+    pub(super) fn run(&self, nodes: &str) -> String {
+        let file = format!("pg_relation_filepath({}::regclass)", literal(nodes));
+        match self {
+            Identity::Server => format!(
+                "(extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint || '/' \
+                 || substr(pg_walfile_name(pg_current_wal_flush_lsn()), 1, 8) || '/' || {file}"
+            ),
+            Identity::Named(_) => file,
         }
     }
 

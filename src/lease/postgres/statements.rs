@@ -13,6 +13,8 @@
 //! That needs a server that keeps what it has acknowledged. Three guards cover one that does not:
 //!
 //! - **Identity.** The realm's row names the server. On another one every statement does nothing until `fence` was run.
+//!   To read the identity costs more than a renewal. So the caller passes the run of the server on which it has read it: while
+//!   the run stays, the identity does.
 //! - **Position.** The caller passes the generation of the realm and the flushed WAL position that it has seen. On a server
 //!   that is before them a statement does nothing until `fence` was run. The position counts what is flushed, so a crash
 //!   never takes it back. A row before the holder's own grant is found when the renewal does nothing, and fences too.
@@ -48,7 +50,7 @@ pub(super) struct Statements {
     pub(super) create: String,
     /// `realm, window` → nothing: notes how long a window may be before the first of that length is given out.
     pub(super) lengthen: String,
-    /// `realm, epoch, layout, now, window, max_skew, nonce, label, first, max_floor, generation, position` → `node, floor,
+    /// `realm, epoch, layout, now, window, max_skew, nonce, label, first, max_floor, generation, position, run` → `node, floor,
     /// until, token, position`, or nothing: every node is held or rests, or `read` tells what is wrong.
     ///
     /// Nodes that need no wait come first, from the index `first` on; then the one with the shortest wait. Rows that others
@@ -56,15 +58,15 @@ pub(super) struct Statements {
     pub(super) acquire: String,
     /// `realm, max_skew` → the lowest floor of a free node, if there is one, and what it is made of.
     pub(super) rest: String,
-    /// `realm, node, token, nonce, until, max_skew, next_nonce, generation, position` → `until, position`, or nothing.
+    /// `realm, node, token, nonce, until, max_skew, next_nonce, generation, position, run` → `until, position`, or nothing.
     ///
     /// The window stays as it is, or its start is near the server's clock, or it grows by no more than a window and the time
     /// since the last renewal. So a holder goes on when the server's clock is set back, and one that jumps years is refused.
     pub(super) renew: String,
-    /// The same for several: `realm, max_skew, generation, position, nodes, tokens, nonces, untils, next_nonces` → `node,
+    /// The same for several: `realm, max_skew, generation, position, run, nodes, tokens, nonces, untils, next_nonces` → `node,
     /// until, next_nonce, position` of each that was renewed.
     pub(super) renew_all: String,
-    /// `realm, node, token, nonce, used_until, floor, generation, position` → `position` if it was done.
+    /// `realm, node, token, nonce, used_until, floor, generation, position, run` → `position` if it was done.
     pub(super) release: String,
     /// `realm, node` → the holder's label, if it was held: ends a tenure without its holder, and leaves its window.
     pub(super) evict: String,
@@ -83,11 +85,11 @@ impl Statements {
         identity.check()?;
         let schema = quoted(schema)?;
         let (realms, nodes) = (format!("{schema}.pyflake_realms"), format!("{schema}.pyflake_nodes"));
-        let (server, position) = (identity.server(&nodes), identity.flushed_to());
+        let (server, run, position) = (identity.server(&nodes), identity.run(&nodes), identity.flushed_to());
         let (started, started_ms, age) = (identity.started(), identity.started_ms(), identity.age_at_start());
-        // The realm is kept by this server, which is not before what the caller has seen.
-        let sound = |realm: &str, generation: u8, seen: u8| {
-            format!("{realm}server = {server} AND {realm}generation = ${generation} AND {position} >= ${seen}")
+        // The realm is as the caller has seen it, on the run of the server that it was seen on, which is not before that.
+        let sound = |[generation, seen, run_seen]: [u8; 3]| {
+            format!("generation = ${generation} AND {position} >= ${seen} AND {run} = ${run_seen}")
         };
         // The floor of a row, `skew` being a value's name.
         let floor = |skew: &str| {
@@ -105,14 +107,14 @@ impl Statements {
             )
         };
         let renewed = format!("expires_at = now() + n.window_ms * interval '1 ms', proven_at = {started}");
-        let (acquire_sound, renew_sound) = (sound("r.", 11, 12), sound("", 8, 9));
-        let (all_sound, release_sound) = (sound("", 3, 4), sound("", 7, 8));
+        let (acquire_sound, renew_sound) = (sound([11, 12, 13]), sound([8, 9, 10]));
+        let (all_sound, release_sound) = (sound([3, 4, 5]), sound([7, 8, 9]));
         let (acquire_floor, rest_floor) = (floor("$6"), floor("$2"));
         let (admitted_one, admitted_all) = (admitted("$5", "$6"), admitted("w.until", "$2"));
         Ok(Statements {
             read: format!(
                 "SELECT r.epoch_ms, r.layout, r.server, {server} AS here, r.longest_window_ms, r.generation, \
-                 {NOW} AS now_ms, {position} AS position, current_setting('fsync') AS fsync, \
+                 {NOW} AS now_ms, {position} AS position, {run} AS run, current_setting('fsync') AS fsync, \
                  n.token, n.owner_nonce, n.owner_label, n.window_ms, n.until_ms \
                  FROM (SELECT $1 AS realm) one LEFT JOIN {realms} r USING (realm) \
                  LEFT JOIN {nodes} n ON n.realm = r.realm AND n.node = $2"
@@ -151,7 +153,7 @@ impl Statements {
             ),
             renew_all: format!(
                 "UPDATE {nodes} n SET owner_nonce = w.next_nonce, until_ms = greatest(n.until_ms, w.until), {renewed} \
-                 FROM unnest($5, $6, $7, $8, $9) w(node, token, nonce, until, next_nonce) \
+                 FROM unnest($6, $7, $8, $9, $10) w(node, token, nonce, until, next_nonce) \
                  WHERE n.realm = $1 AND n.node = w.node AND n.token = w.token \
                  AND n.owner_nonce IN (w.nonce, w.next_nonce) AND {admitted_all} \
                  AND EXISTS (SELECT FROM {realms} WHERE realm = $1 AND {all_sound}) AND {FLUSHED} \

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSqlOwned;
@@ -31,11 +31,13 @@ pub(super) struct Store {
 }
 
 /// The latest state that the server has shown: one before it means that the server went back.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug)]
 struct Seen {
     generation: i64,
     /// The flushed WAL position within that generation.
     position: i64,
+    /// The run of the server on which its identity was read. Of another run nothing is known but the rest.
+    run: Arc<str>,
 }
 
 /// The realm as the server has it, and the row of one node.
@@ -46,6 +48,7 @@ struct Look {
     /// The server that answers.
     here: String,
     position: i64,
+    run: String,
     /// Its clock, in Unix milliseconds.
     now: i64,
     /// Whether it keeps what it acknowledges.
@@ -88,7 +91,8 @@ impl Store {
         max_skew: i64,
     ) -> Result<Self, LeaseError> {
         let statements = Statements::new(schema, &identity)?;
-        let (seen, longest_window) = (Mutex::default(), AtomicI64::new(0));
+        let seen = Mutex::new(Seen { generation: 0, position: 0, run: "".into() });
+        let longest_window = AtomicI64::new(0);
         Ok(Store { link, name, statements, identity, max_skew, seen, longest_window })
     }
 
@@ -104,7 +108,7 @@ impl Store {
                 continue;
             }
             look.check(epoch)?;
-            if self.sound(&look, seen, None)? {
+            if self.sound(&look, &seen, None)? {
                 return Ok(());
             }
         }
@@ -117,7 +121,7 @@ impl Store {
         let record = look.record.as_ref().ok_or_else(|| look.missing())?;
         record.realm.check(record.realm.epoch, &look.place)?;
         self.check_identity(&look, record)?;
-        self.see(record.generation, look.position);
+        self.see(record.generation, look.position, Some(&look.run));
         Ok(record.realm.epoch)
     }
 
@@ -149,14 +153,15 @@ impl Store {
                 Number(max_floor),
                 Number(seen.generation),
                 Number(seen.position),
+                Text(&seen.run),
             ];
             if let Some(row) = self.link.query(DOING, &self.statements.acquire, &values)?.first() {
-                self.see(seen.generation, self.get(row, "position")?);
+                self.see(seen.generation, self.get(row, "position")?, None);
                 return self.grant(row, &request.owner);
             }
             let look = self.look(NO_NODE)?;
             let record = look.check(epoch)?;
-            if !self.sound(&look, seen, None)? {
+            if !self.sound(&look, &seen, None)? {
                 continue;
             }
             if now.abs_diff(look.now) > self.max_skew.unsigned_abs() {
@@ -201,7 +206,7 @@ impl Store {
         let until = signed(renewal.until)?;
         let [realm, node, token, nonce] = self.key(grant)?;
         let next_nonce = Number(renewal.next_nonce.cast_signed());
-        let first = self.seen();
+        let first = self.seen().generation;
         for _ in 0..ATTEMPTS {
             let seen = self.seen();
             let values = [
@@ -214,13 +219,14 @@ impl Store {
                 next_nonce,
                 Number(seen.generation),
                 Number(seen.position),
+                Text(&seen.run),
             ];
             if let Some(row) = self.link.query(DOING, &self.statements.renew, &values)?.first() {
-                self.see(seen.generation, self.get(row, "position")?);
+                self.see(seen.generation, self.get(row, "position")?, None);
                 return Ok(renewal.granted(self.unsigned(row, "until_ms")?));
             }
             let look = self.look(index(grant.node))?;
-            if !self.sound_for(&look, seen, first, grant)? {
+            if !self.sound_for(&look, &seen, first, grant)? {
                 continue;
             }
             let tenure = look.tenure(grant, |nonce| renewal.is_by(nonce), first)?;
@@ -271,6 +277,7 @@ impl Store {
             Number(self.max_skew),
             Number(seen.generation),
             Number(seen.position),
+            Text(&seen.run),
             Numbers(&nodes),
             Numbers(&tokens),
             Numbers(&nonces),
@@ -279,7 +286,7 @@ impl Store {
         ];
         let mut renewed = BTreeMap::new();
         for row in self.link.query("renewing the leases", &self.statements.renew_all, &values)? {
-            self.see(seen.generation, self.get(&row, "position")?);
+            self.see(seen.generation, self.get(&row, "position")?, None);
             let next_nonce: i64 = self.get(&row, "next_nonce")?;
             renewed.insert((self.node(&row)?.index(), next_nonce.cast_unsigned()), self.unsigned(&row, "until_ms")?);
         }
@@ -290,17 +297,17 @@ impl Store {
         const DOING: &str = "releasing the node";
         let [realm, node, token, nonce] = self.key(grant)?;
         let (used_until, floor) = (Number(signed(used_until)?), Number(signed(grant.floor)?));
-        let first = self.seen();
+        let first = self.seen().generation;
         for _ in 0..ATTEMPTS {
             let seen = self.seen();
-            let (generation, position) = (Number(seen.generation), Number(seen.position));
-            let values = [realm, node, token, nonce, used_until, floor, generation, position];
+            let (generation, position, run) = (Number(seen.generation), Number(seen.position), Text(&seen.run));
+            let values = [realm, node, token, nonce, used_until, floor, generation, position, run];
             if let Some(row) = self.link.query(DOING, &self.statements.release, &values)?.first() {
-                self.see(seen.generation, self.get(row, "position")?);
+                self.see(seen.generation, self.get(row, "position")?, None);
                 return Ok(());
             }
             let look = self.look(index(grant.node))?;
-            if self.sound_for(&look, seen, first, grant)? {
+            if self.sound_for(&look, &seen, first, grant)? {
                 look.tenure(grant, |nonce| nonce == grant.owner.nonce, first)?;
             }
         }
@@ -348,7 +355,7 @@ impl Store {
     /// Whether the server is the one that has kept the realm, and not before what it has shown; else fences the realm.
     ///
     /// `seen` is from before the question, as answers overtake each other.
-    fn sound(&self, look: &Look, seen: Seen, grant: Option<&Grant>) -> Result<bool, LeaseError> {
+    fn sound(&self, look: &Look, seen: &Seen, grant: Option<&Grant>) -> Result<bool, LeaseError> {
         let record = look.record.as_ref().ok_or_else(|| look.missing())?;
         self.check_identity(look, record)?;
         let cause = if record.server != look.here {
@@ -361,7 +368,7 @@ impl Store {
             format!("a restore was noticed: the server's WAL went back from {was} to {is}")
         } else {
             // In a later generation another process has noticed it, and has fenced the realm.
-            self.see(record.generation, look.position);
+            self.see(record.generation, look.position, Some(&look.run));
             return Ok(true);
         };
         self.fence(record, grant, &cause)?;
@@ -371,7 +378,7 @@ impl Store {
     /// The same for the holder of a node, who knows the window that the server has acknowledged.
     ///
     /// `first` is from before the call: a fence since then has been noticed already.
-    fn sound_for(&self, look: &Look, seen: Seen, first: Seen, grant: &Grant) -> Result<bool, LeaseError> {
+    fn sound_for(&self, look: &Look, seen: &Seen, first: i64, grant: &Grant) -> Result<bool, LeaseError> {
         if !self.sound(look, seen, Some(grant))? {
             return Ok(false);
         }
@@ -379,7 +386,7 @@ impl Store {
         // A release alone lowers `until`, and leaves no nonce.
         let behind =
             row.token < grant.token || row.token == grant.token && row.nonce.is_some() && row.until < grant.until;
-        if !behind || record.generation > first.generation {
+        if !behind || record.generation > first {
             return Ok(true);
         }
         let Grant { node, token, until, .. } = grant;
@@ -459,6 +466,7 @@ impl Store {
             record,
             here: self.get(row, "here")?,
             position: self.get(row, "position")?,
+            run: self.get(row, "run")?,
             now: self.get(row, "now_ms")?,
             syncs: self.get::<String>(row, "fsync")? == "on",
             row: tenure,
@@ -466,15 +474,20 @@ impl Store {
     }
 
     /// Remembers an answer, unless a later one has overtaken it.
-    fn see(&self, generation: i64, position: i64) {
+    ///
+    /// `run` is there if the identity was read with it. An older run that overtakes a newer one costs another reading.
+    fn see(&self, generation: i64, position: i64, run: Option<&str>) {
         let mut latest = self.seen_now();
         if (generation, position) > (latest.generation, latest.position) {
-            *latest = Seen { generation, position };
+            (latest.generation, latest.position) = (generation, position);
+        }
+        if let Some(run) = run.filter(|run| *run != &*latest.run && generation == latest.generation) {
+            latest.run = run.into();
         }
     }
 
     fn seen(&self) -> Seen {
-        *self.seen_now()
+        self.seen_now().clone()
     }
 
     fn seen_now(&self) -> MutexGuard<'_, Seen> {
@@ -531,10 +544,10 @@ impl Look {
     }
 
     /// The row of a grant, if it is still the grant's. `first` is from before the call.
-    fn tenure(&self, grant: &Grant, is_by: impl Fn(u64) -> bool, first: Seen) -> Result<&Tenure, LeaseError> {
+    fn tenure(&self, grant: &Grant, is_by: impl Fn(u64) -> bool, first: i64) -> Result<&Tenure, LeaseError> {
         let Some(row) = &self.row else { return Err(lost(grant, "its row is gone")) };
         let Tenure { token, nonce, label, .. } = row;
-        let fenced = self.record.as_ref().is_some_and(|record| record.generation > first.generation);
+        let fenced = self.record.as_ref().is_some_and(|record| record.generation > first);
         let how = match nonce {
             None if fenced => "a failover or a restore was noticed, so every node rests until all windows have passed \
                                that may be lost"
