@@ -54,32 +54,50 @@ const MIGRATION: &str = include_str!("postgres/migration.sql");
 #[doc = include_str!("postgres/migration.sql")]
 /// ```
 ///
-/// After that a user needs `SELECT`, `INSERT` and `UPDATE` on both, and `SELECT` and `UPDATE` once the realm is there.
-/// To delete a row, or to restore one by hand, is to say that no ID was issued on it in the clock's future.
+/// They are in the schema `public`, unless [`schema`](PostgresStoreBuilder::schema) names another one. A user needs `SELECT`,
+/// `INSERT` and `UPDATE` on both, and `SELECT` and `UPDATE` once the realm is there. Do not restore rows by hand: only a
+/// living holder notices it.
 ///
 /// # The server
 ///
 /// - **It keeps what it acknowledges.** Each statement asks for a commit that is flushed, whatever
 ///   `synchronous_commit` is by default, and a server with `fsync` off is refused. `full_page_writes` may be off only
 ///   on a file system that never writes half a page.
-/// - **A failover is noticed.** A standby that is promoted, or a backup that is restored, may lack the last windows that
-///   were acknowledged. The realm knows the cluster and the timeline that kept it; on another one all leases end, and
-///   every node rests until the longest window plus twice [`max_skew`](PostgresStoreBuilder::max_skew) has passed: 30 s
-///   by default, in which no ID is issued. It is so for a synchronous standby too, as the server cannot tell whether
-///   the one that was promoted was synchronous. The rest counts on clocks that agree to `max_skew`, on a
-///   [`max_wait`](crate::lease::LeasedGeneratorBuilder::max_wait) that is no longer, and on an old primary that is gone:
-///   one that lives on and still takes writes is two stores.
-/// - **Clocks agree to [`max_skew`](PostgresStoreBuilder::max_skew)**, or a lease is refused. This is not for
-///   uniqueness: a host that is years ahead would take its node with it.
+/// - **A server that lost windows is noticed**, or rests. The realm knows its cluster, timeline, database and table (see
+///   [`Identity`]), and each store remembers the WAL position and the windows that it has seen. Once a difference is noticed
+///   all leases end, and every node rests for the longest window plus twice
+///   [`max_skew`](PostgresStoreBuilder::max_skew): 30 s by default. Until then no ID is issued, and an acquire fails with
+///   [`LeaseError::Resting`]. It is so for a synchronous standby too, as the server cannot tell whether the one that was
+///   promoted was synchronous.
+///
+///   | the server, or its rows                            | noticed                                               |
+///   |----------------------------------------------------|-------------------------------------------------------|
+///   | a standby is promoted; a backup is recovered       | at once: the timeline is another one                  |
+///   | a dump is restored as another database or table    | at once: the oids are others                          |
+///   | the data directory is put back from a copy         | at the next renewal of a holder that it lacks; an acquire rests after the start |
+///   | rows are put back by hand; the server's machine is resumed from a snapshot of its memory | at the next renewal of a holder that it lacks, and never if none lives |
+///   | an old primary lives on and still takes writes     | never: it is two stores                               |
+///
+/// - **A start of the server is a rest for new holders.** Holders that live renew as before, and a node that its holder gives
+///   back is free at once. Any other node may have been used after the state that the server has, so it rests until the
+///   longest window plus twice [`max_skew`](PostgresStoreBuilder::max_skew) after the start: 30 s by default, and 12 s with a
+///   `max_skew` of one second. A realm that is created on a cluster that started within 10 s of its `initdb` does not rest:
+///   there was nothing to lose. With [`Identity::Named`] no start is a rest.
+/// - **The rests count** on clocks that agree to `max_skew` and on a
+///   [`max_wait`](crate::lease::LeasedGeneratorBuilder::max_wait) that is no longer. After a restore the longest window is the
+///   longer of the realm's and the one that the noticing process has requested.
+/// - **Clocks agree to [`max_skew`](PostgresStoreBuilder::max_skew)**, or no node is acquired. This is not for
+///   uniqueness: a host that is years ahead would take its node with it. A holder goes on when the server's clock is set
+///   back: its window may grow by a window and the time since its last renewal.
 ///
 /// # Connections
 ///
-/// A store has one connection, and calls take turns on it. It works through a transaction pooler (PgBouncer), which
+/// A store has one connection, and calls take turns on it in the thread that makes them. It works through a transaction pooler (PgBouncer), which
 /// fleets need, as 1024 processes are more than a server's usual 100 connections: each call is one statement and one
 /// transaction, nothing is prepared, and no session keeps anything. After a failure it connects again at the next call.
 /// A call ends after [`connect_timeout`](PostgresStoreBuilder::connect_timeout) and
-/// [`statement_timeout`](PostgresStoreBuilder::statement_timeout) at the latest. It may be made in async code, where it
-/// blocks the thread.
+/// [`statement_timeout`](PostgresStoreBuilder::statement_timeout) at the latest. In async code it blocks the thread,
+/// and another thread does the work.
 ///
 /// # TLS
 ///

@@ -41,9 +41,8 @@ fn a_fleet_uses_one_identity() {
     let Some(server) = Server::start() else { return };
     let url = server.url();
     let refused = |builder: PostgresStoreBuilder, words: &str| {
-        for error in [builder.open_existing().unwrap_err()] {
-            assert!(matches!(error, LeaseError::RealmMismatch { .. }) && error.to_string().contains(words), "{error}");
-        }
+        let error = builder.open_existing().unwrap_err();
+        assert!(matches!(error, LeaseError::RealmMismatch { .. }) && error.to_string().contains(words), "{error}");
     };
     let store = PostgresStore::open(&url, EPOCH).unwrap();
     let grant = store.acquire(&request(3000)).unwrap();
@@ -97,7 +96,7 @@ fn a_holder_that_jumps_five_years_is_refused() {
     assert!(matches!(store.renew(&jump), Err(LeaseError::ClockSkewed { .. })));
     let fair = Renewal::new(grant.clone(), grant.until + 60_000);
     let outcomes = store.renew_all(&[fair.clone(), jump]);
-    assert!(matches!(outcomes[0], Ok(_)) && outcomes[1].is_err(), "{outcomes:?}");
+    assert!(outcomes[0].is_ok() && outcomes[1].is_err(), "{outcomes:?}");
     assert_eq!(outcomes[0].as_ref().unwrap(), &fair.granted(grant.until + 60_000));
 }
 

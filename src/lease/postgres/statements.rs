@@ -41,6 +41,16 @@ const FLUSHED: &str = "set_config('synchronous_commit', CASE current_setting('sy
 /// How many seconds after its creation a cluster that starts is new.
 const NEW_WITHIN: u32 = 10;
 
+/// Whether a window may be stored, by the names of the values: it ends no later than the stored one; or it starts near the
+/// server's clock; or it grows by no more than a window and the server's time since the last renewal.
+fn admitted(until: &str, skew: &str) -> String {
+    format!(
+        "({until} <= n.until_ms OR {until} - n.window_ms - {NOW} <= {skew} OR {until} - n.until_ms <= n.window_ms \
+         + CASE WHEN isfinite(n.expires_at) THEN greatest(0, \
+         {NOW} - floor(extract(epoch FROM n.expires_at) * 1000)::bigint + n.window_ms) ELSE 0 END)"
+    )
+}
+
 /// The statements for the tables of a schema, and an identity. Their values are `$1, $2, ...` in the order given.
 #[derive(Debug)]
 pub(super) struct Statements {
@@ -60,8 +70,8 @@ pub(super) struct Statements {
     pub(super) rest: String,
     /// `realm, node, token, nonce, until, max_skew, next_nonce, generation, position, run` → `until, position`, or nothing.
     ///
-    /// The window stays as it is, or its start is near the server's clock, or it grows by no more than a window and the time
-    /// since the last renewal. So a holder goes on when the server's clock is set back, and one that jumps years is refused.
+    /// It stores what is `admitted`. So a holder goes on when the server's clock is set back, and one that jumps years ahead
+    /// is refused.
     pub(super) renew: String,
     /// The same for several: `realm, max_skew, generation, position, run, nodes, tokens, nonces, untils, next_nonces` → `node,
     /// until, next_nonce, position` of each that was renewed.
@@ -85,6 +95,7 @@ impl Statements {
         identity.check()?;
         let schema = quoted(schema)?;
         let (realms, nodes) = (format!("{schema}.pyflake_realms"), format!("{schema}.pyflake_nodes"));
+        let migration = super::MIGRATION.replace("public.", &format!("{schema}."));
         let (server, run, position) = (identity.server(&nodes), identity.run(&nodes), identity.flushed_to());
         let (started, started_ms, age) = (identity.started(), identity.started_ms(), identity.age_at_start());
         // The realm is as the caller has seen it, on the run of the server that it was seen on, which is not before that.
@@ -96,14 +107,6 @@ impl Statements {
             format!(
                 "CASE WHEN n.proven_at = {started} THEN n.until_ms \
                  ELSE greatest(n.until_ms, {started_ms} + r.longest_window_ms + 2 * {skew}) END"
-            )
-        };
-        // A window that may be stored, by the names of the values.
-        let admitted = |until: &str, skew: &str| {
-            format!(
-                "({until} <= n.until_ms OR {until} - n.window_ms - {NOW} <= {skew} OR {until} - n.until_ms <= n.window_ms \
-                 + CASE WHEN isfinite(n.expires_at) THEN greatest(0, \
-                 {NOW} - floor(extract(epoch FROM n.expires_at) * 1000)::bigint + n.window_ms) ELSE 0 END)"
             )
         };
         let renewed = format!("expires_at = now() + n.window_ms * interval '1 ms', proven_at = {started}");
@@ -184,7 +187,7 @@ impl Statements {
                  floor(extract(epoch FROM acquired_at) * 1000)::bigint AS acquired_ms \
                  FROM {nodes} WHERE realm = $1 AND token > 0 ORDER BY node"
             ),
-            migration: super::MIGRATION.replace("public.", &format!("{schema}.")),
+            migration,
         })
     }
 }
