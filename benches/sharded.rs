@@ -1,4 +1,4 @@
-//! 32 shards, and the coarse clock's age: tables, as neither is a time of a call.
+//! 32 shards without and with leases, and the coarse clock's age: tables, as neither is a time of a call.
 
 mod common;
 
@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::EPOCH;
+use pyflake::lease::{FileStore, LeasedGenerator};
 use pyflake::{Clock, CoarseClock, Generator, Node, ShardedGenerator, Snowflake, SystemClock};
 
 fn main() {
@@ -20,6 +21,9 @@ fn main() {
     let fine = ShardedGenerator::new(EPOCH, 3, 0..=31).expect("built");
     let builder = Generator::builder(EPOCH, Node::new(4, 0).expect("in range"));
     let coarse = builder.clock(CoarseClock::new().expect("a thread")).build_sharded(0..=31).expect("built");
+    let dir = std::env::temp_dir().join(format!("pyflake-bench-{}", std::process::id()));
+    let store = FileStore::open(&dir, EPOCH).expect("a directory for the leases");
+    let leased = LeasedGenerator::builder(store).build_sharded(32).expect("free nodes");
     for threads in [1, 2, 8] {
         row("fill of 4096", threads, &|| {
             let mut ids = [Snowflake::default(); 1024];
@@ -27,8 +31,15 @@ fn main() {
             (0..4).for_each(|_| fine.fill(black_box(&mut ids)).expect("IDs"));
         });
         row("next_id", threads, &|| times_4096(|| fine.next_id().expect("an ID")));
+        row("fill of 4096, leased", threads, &|| {
+            let mut ids = [Snowflake::default(); 1024];
+            (0..4).for_each(|_| leased.fill(black_box(&mut ids)).expect("IDs"));
+        });
+        row("next_id, leased", threads, &|| times_4096(|| leased.next_id().expect("an ID")));
         row("next_id, CoarseClock", threads, &|| times_4096(|| coarse.next_id().expect("an ID")));
     }
+    drop(leased);
+    let _ = std::fs::remove_dir_all(&dir);
 
     println!();
     println!("| the CoarseClock's age, for three seconds | idle | two busy threads |");

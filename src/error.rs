@@ -2,7 +2,8 @@ use alloc::boxed::Box;
 use core::fmt;
 use core::time::Duration;
 
-use crate::layout::{MAX_PID, MAX_SEED, MAX_SEQUENCE, MAX_TICK, PID_BITS, SEQUENCE_BITS};
+use crate::layout::{MAX_PID, MAX_SEED, MAX_SEQUENCE, MAX_TICK, SEQUENCE_BITS};
+use crate::parse_error::{MAX_INDEX, NodeForms, ParseError};
 
 /// Why an ID, a generator or a value could not be made: one enum for the whole crate.
 ///
@@ -34,6 +35,11 @@ pub enum Error {
         first: u64,
         /// Where it ends.
         last: u64,
+    },
+    /// A number of shards that a leased generator cannot have: 0, or more than 32.
+    ShardsOutOfRange {
+        /// The number that was given.
+        shards: usize,
     },
     /// A sequence above 4095.
     SequenceOutOfRange {
@@ -135,26 +141,8 @@ pub enum Error {
     NoGenerator,
     /// The client's generator is its lease's, so its node is not the caller's to choose.
     ClientLeased,
-    /// A text that is not a decimal snowflake ID.
-    InvalidId {
-        /// The text, cut after 32 characters.
-        text: Box<str>,
-        /// Where it is wrong, in characters from 0.
-        position: usize,
-        /// What is wrong with it there.
-        reason: &'static str,
-    },
-    /// A text that is not an ID in base32, base62 or hex.
-    InvalidText {
-        /// The text, cut after 32 characters.
-        text: Box<str>,
-        /// Where it is wrong, in characters from 0.
-        position: usize,
-        /// What is wrong with it there.
-        reason: &'static str,
-        /// What a text of the form looks like.
-        expected: &'static str,
-    },
+    /// A text that is not an ID, or not a node.
+    Parse(ParseError),
     /// A range of times that ends before it starts.
     ReversedRange {
         /// Its start, Unix milliseconds.
@@ -189,13 +177,6 @@ pub enum Error {
         /// The index that was given.
         index: u64,
     },
-    /// A text that is not a node.
-    InvalidNode {
-        /// The text, cut after 32 characters.
-        text: Box<str>,
-        /// What is wrong with it.
-        reason: &'static str,
-    },
     /// An environment variable that is not a node.
     InvalidNodeVariable {
         /// The name of the variable.
@@ -226,6 +207,9 @@ impl fmt::Display for Error {
             }
             Error::NoSeeds { first, last } => {
                 write!(f, "the seeds {first}..={last} are none: use 0..={MAX_SEED}, or a part of it")
+            }
+            Error::ShardsOutOfRange { shards } => {
+                write!(f, "{shards} shards are out of range: use 1 to 32")
             }
             Error::SequenceOutOfRange { sequence } => {
                 write!(f, "sequence {sequence} is out of range: a sequence has 12 bits, so use 0 to {MAX_SEQUENCE}")
@@ -310,16 +294,7 @@ impl fmt::Display for Error {
                 "the client issues on the node of its lease: to choose a node, use a client without one \
                  (PyflakeClient::new)"
             ),
-            Error::InvalidId { text, position, reason } => write!(
-                f,
-                "{text:?} is not a snowflake ID: {reason}, at position {position} counted from 0; expected a decimal \
-                 number from 0 to {}",
-                u64::MAX
-            ),
-            Error::InvalidText { text, position, reason, expected } => write!(
-                f,
-                "{text:?} is not a snowflake ID: {reason}, at position {position} counted from 0; expected {expected}"
-            ),
+            Error::Parse(error) => error.fmt(f),
             Error::ReversedRange { start, end } => {
                 write!(f, "the range ends at {end}, before it starts at {start} (both Unix milliseconds): swap them")
             }
@@ -344,9 +319,6 @@ impl fmt::Display for Error {
             Error::NodeOutOfRange { index } => {
                 write!(f, "node {index} is out of range: an index has 10 bits, so use 0 to {MAX_INDEX}")
             }
-            Error::InvalidNode { text, reason } => {
-                write!(f, "{text:?} is not a node: {reason}; expected {NodeForms}")
-            }
             Error::InvalidNodeVariable { name, value, reason } => {
                 write!(f, "the environment variable {name}")?;
                 if let Some(value) = value {
@@ -366,14 +338,8 @@ impl fmt::Display for Error {
 
 impl core::error::Error for Error {}
 
-/// The largest index of a node: 1023.
-const MAX_INDEX: u16 = (MAX_SEED as u16) << PID_BITS | MAX_PID as u16;
-
-/// Writes what a text that is a node looks like.
-struct NodeForms;
-
-impl fmt::Display for NodeForms {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "an index from 0 to {MAX_INDEX}, or a pid/seed of 0 to {MAX_PID} and 0 to {MAX_SEED}")
+impl From<ParseError> for Error {
+    fn from(error: ParseError) -> Self {
+        Error::Parse(error)
     }
 }

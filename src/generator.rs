@@ -27,7 +27,7 @@ pub use builder::GeneratorBuilder;
 /// `OnceLock` or `LazyLock`. There is no lock in it: an ID is one clock read and one atomic operation.
 ///
 /// All generators of a process for one epoch and node issue from one timeline, so building a second one, dropping one
-/// and building it again, or going back to an earlier node repeats nothing. (A generator on a made-up clock such as
+/// and building it again, or going back to an earlier node repeats nothing. (A generator on a simulated clock such as
 /// [`ManualClock`](crate::ManualClock) is the exception: it has a timeline of its own.) What a process cannot see is
 /// another process with the same node; give each one its own.
 ///
@@ -322,9 +322,12 @@ impl<C: Clock> Generator<C> {
         }
     }
 
-    /// Ends the window of a lease that is lost.
-    pub(crate) fn close(&self) {
+    /// Ends the window of a lease that is lost, and returns the Unix millisecond after the last one that an ID was or
+    /// will be issued in. Its next window lies behind this one.
+    pub(crate) fn end(&self) -> u64 {
+        let free = self.timeline.end();
         self.timeline.abandon();
+        self.epoch.unix_millis(layout::tick_of_slot(layout::end_of_begun_tick(free)))
     }
 
     /// Ends the window of a lease, and answers the Unix millisecond after the last one that an ID was or will be issued
@@ -334,7 +337,7 @@ impl<C: Clock> Generator<C> {
         self.timeline.close();
         // SeqCst, with the fence in `build`: either the other generator is counted here, or it finds the end above.
         fence(Ordering::SeqCst);
-        let alone = Arc::strong_count(&self.timeline) <= 1 + usize::from(self.clock.tells_machine_time());
+        let alone = Arc::strong_count(&self.timeline) <= 1 + usize::from(!self.clock.is_simulated());
         // Acquire, with the Release of a dropped `Arc`: who is not counted any more has claimed before this.
         fence(Ordering::Acquire);
         let free = self.timeline.free();

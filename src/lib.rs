@@ -22,7 +22,6 @@ mod error;
 #[cfg(all(feature = "tracing", any(doc, doctest)))]
 #[doc = include_str!("events.md")]
 pub mod events {}
-mod foreign;
 mod fork;
 mod generator;
 #[cfg(any(feature = "chrono", feature = "jiff"))]
@@ -40,6 +39,7 @@ pub mod migration {}
 #[doc(hidden)]
 pub mod model;
 mod node;
+mod parse_error;
 #[cfg(feature = "postgres-types")]
 mod postgres_types;
 mod range;
@@ -72,12 +72,12 @@ pub use clock::{Clock, ManualClock};
 pub use clock::{CoarseClock, SystemClock};
 pub use epoch::{Epoch, TimeUnit, to_timestamp};
 pub use error::Error;
-pub use foreign::{DiscordRecord, TwitterRecord};
 pub use generator::{Generator, GeneratorBuilder, Records};
 pub use lifetime::Lifetime;
 pub use node::Node;
 #[cfg(feature = "std")]
 pub use node::generate_seed;
+pub use parse_error::ParseError;
 #[cfg(feature = "std")]
 pub use sharded::ShardedGenerator;
 pub use snowflake::{Record, Snowflake};

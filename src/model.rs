@@ -29,6 +29,14 @@ impl Line {
         self.0.close();
     }
 
+    pub fn free(&self) -> u64 {
+        self.0.free()
+    }
+
+    pub fn end(&self) -> u64 {
+        self.0.end()
+    }
+
     pub fn claim(&self, tick: impl FnOnce() -> u64) -> Option<u64> {
         self.0.claim(false, tick).map_or_else(
             |missed| self.0.claim_missed(missed, |tick| tick, Spread::default(), &Counter::default()),

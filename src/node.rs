@@ -6,10 +6,12 @@ use core::str::FromStr;
 
 use crate::error::Error;
 use crate::layout::{self, MAX_PID, MAX_SEED, PID_BITS};
+use crate::parse_error::ParseError;
 use crate::text::shown;
 
 #[cfg(feature = "std")]
 pub use sources::generate_seed;
+#[cfg(feature = "std")]
 pub(crate) use sources::random;
 
 /// Who issues an ID: a pid and a seed of 5 bits each, checked once, so 1024 nodes in all.
@@ -167,11 +169,11 @@ impl fmt::Debug for Node {
 }
 
 impl FromStr for Node {
-    type Err = Error;
+    type Err = ParseError;
 
-    /// Reads an index, or a pid and a seed with a slash between them; refuses others with [`Error::InvalidNode`].
-    fn from_str(text: &str) -> Result<Self, Error> {
-        parse(text).map_err(|reason| Error::InvalidNode { text: shown(text), reason })
+    /// Reads an index, or a pid and a seed with a slash between them; refuses others with [`ParseError::Node`].
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        parse(text).map_err(|reason| ParseError::Node { text: shown(text), reason })
     }
 }
 

@@ -1,17 +1,21 @@
-use core::cell::Cell;
+//! More than one node at once, for more than 4096 IDs a millisecond.
+
+mod walk;
+
 use core::ops::RangeInclusive;
 use core::time::Duration;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::block::Block;
 use crate::clock::{Clock, SystemClock};
 use crate::epoch::Epoch;
 use crate::error::Error;
 use crate::generator::{Generator, GeneratorBuilder};
-use crate::layout::{self, IDS_PER_TICK, MAX_SEED};
+use crate::layout::MAX_SEED;
 use crate::node::Node;
 use crate::snowflake::Snowflake;
 use crate::stats::Stats;
+
+pub(crate) use walk::Shards;
 
 /// Issues IDs on several nodes at once, one pid with up to 32 seeds: for more than 4096 IDs a millisecond, and for
 /// threads that must not wait for each other.
@@ -31,7 +35,8 @@ use crate::stats::Stats;
 ///   even a thread's own, as the thread may move. (Sorted to within `k` places, in other words, where `k` is 4096 times
 ///   the number of shards.)
 ///
-/// All the seeds must be this process's own, and no lease guards them.
+/// All the seeds must be this process's own, and no lease guards them: those of a
+/// [`ShardedLeasedGenerator`](crate::lease::ShardedLeasedGenerator) are.
 ///
 /// ```
 /// use pyflake::{Epoch, ShardedGenerator, Snowflake};
@@ -54,18 +59,24 @@ pub struct ShardedGenerator<C = SystemClock> {
     max_wait: Duration,
 }
 
-thread_local! {
-    /// The index of the shard the thread used last, of any sharded generator: where to begin, and no more than that.
-    static HOME: Cell<usize> = const { Cell::new(NOWHERE) };
-    /// The thread's number, so that threads which move at once do not move together.
-    static NUMBER: usize = {
-        static THREADS: AtomicUsize = AtomicUsize::new(0);
-        // Relaxed: any number will do, and different ones for different threads are better.
-        THREADS.fetch_add(1, Ordering::Relaxed)
-    };
-}
+impl<C: Clock> Shards for [Generator<C>] {
+    type Clock = C;
 
-const NOWHERE: usize = usize::MAX;
+    #[inline]
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    #[inline]
+    fn shard(&self, index: usize) -> Option<&Generator<C>> {
+        self.get(index)
+    }
+
+    /// Never called, as there is at least one.
+    fn none(&self) -> Error {
+        Error::NoSeeds { first: 0, last: 0 }
+    }
+}
 
 impl ShardedGenerator {
     /// Makes a sharded generator on the [`SystemClock`] from a pid and a range of seeds, 0 to 31 each, with the waits of
@@ -122,15 +133,7 @@ impl<C: Clock> ShardedGenerator<C> {
     /// As [`Generator::next_id`].
     #[inline]
     pub fn next_id(&self) -> Result<Snowflake, Error> {
-        match self.next_id_at_home() {
-            Some(id) => Ok(id),
-            None => self.next_id_elsewhere(),
-        }
-    }
-
-    #[inline(never)]
-    fn next_id_elsewhere(&self) -> Result<Snowflake, Error> {
-        self.elsewhere(Generator::issue_at).map_or_else(|| self.home().next_id(), Ok)
+        self.shards.next_id()
     }
 
     /// Issues an ID if any shard has one without waiting.
@@ -140,15 +143,7 @@ impl<C: Clock> ShardedGenerator<C> {
     /// [`Error::Exhausted`] if none has, otherwise as [`Generator::next_id`].
     #[inline]
     pub fn try_next_id(&self) -> Result<Snowflake, Error> {
-        match self.next_id_at_home() {
-            Some(id) => Ok(id),
-            None => self.try_next_id_elsewhere(),
-        }
-    }
-
-    #[inline(never)]
-    fn try_next_id_elsewhere(&self) -> Result<Snowflake, Error> {
-        self.elsewhere(Generator::issue_at).map_or_else(|| self.home().try_next_id(), Ok)
+        self.shards.try_next_id()
     }
 
     /// Claims a run of `n` consecutive IDs of one shard, the first that has so many left in this millisecond; waits as
@@ -158,13 +153,7 @@ impl<C: Clock> ShardedGenerator<C> {
     ///
     /// As [`Generator::reserve`].
     pub fn reserve(&self, n: usize) -> Result<Block, Error> {
-        if n == 0 {
-            return self.home().reserve(0);
-        }
-        let claim = |shard: &Generator<C>, tick| shard.reserve_at(n, tick);
-        let home = self.home();
-        let block = claim(home, home.true_tick(home.tick())).or_else(|| self.elsewhere(claim));
-        block.map_or_else(|| self.home().reserve(n), Ok)
+        self.shards.reserve(n)
     }
 
     /// Fills a slice with IDs, in runs of consecutive ones; each run is of another shard or millisecond.
@@ -176,26 +165,7 @@ impl<C: Clock> ShardedGenerator<C> {
     /// [`Error::WaitTooLong`] at once if that many IDs take longer than `max_wait`, otherwise as [`Generator::next_id`].
     /// The slice may then be filled in part, with IDs that are issued to nobody else.
     pub fn fill(&self, ids: &mut [Snowflake]) -> Result<(), Error> {
-        // The first millisecond needs no wait.
-        let capacity = IDS_PER_TICK * self.shards.len() as u64;
-        let wait = Duration::from_millis((ids.len() as u64).saturating_sub(1) / capacity);
-        if wait > self.max_wait {
-            return Err(Error::WaitTooLong { wait, max_wait: self.max_wait });
-        }
-        let mut rest = ids;
-        while !rest.is_empty() {
-            let claim = |shard: &Generator<C>, tick| shard.reserve_some_at(rest.len(), tick);
-            let home = self.home();
-            let block = match claim(home, home.true_tick(home.tick())).or_else(|| self.elsewhere(claim)) {
-                Some(block) => block,
-                // When its millisecond has come, the others have theirs too.
-                None => self.home().reserve(rest.len().min(IDS_PER_RUN))?,
-            };
-            let (run, others) = rest.split_at_mut(block.len());
-            block.write(run);
-            rest = others;
-        }
-        Ok(())
+        self.shards.fill(ids, self.max_wait)
     }
 
     /// How many shards there are, 1 to 32.
@@ -213,65 +183,6 @@ impl<C: Clock> ShardedGenerator<C> {
     /// What the shards have gone through, all together; `lead` is the longest of theirs.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let mut stats = self.shards[0].stats();
-        for shard in &self.shards[1..] {
-            let Stats { waits, waited, lost_races, lead, .. } = shard.stats();
-            stats.waits += waits;
-            stats.waited += waited;
-            stats.lost_races += lost_races;
-            stats.lead = stats.lead.max(lead);
-        }
-        stats
-    }
-
-    /// Issues an ID of the thread's home, if it has one left.
-    #[inline]
-    fn next_id_at_home(&self) -> Option<Snowflake> {
-        let home = self.home();
-        match home.claim() {
-            Ok(slot) => Some(home.id(slot)),
-            Err(missed) => home.claim_missed(missed).map(|slot| home.id(slot)),
-        }
-    }
-
-    /// The thread's home.
-    #[inline]
-    fn home(&self) -> &Generator<C> {
-        match self.shards.get(HOME.get()) {
-            Some(home) => home,
-            None => self.first_home(),
-        }
-    }
-
-    /// The home of a thread that has none yet, or one that this generator does not have.
-    #[cold]
-    #[inline(never)]
-    fn first_home(&self) -> &Generator<C> {
-        let index = self.first_index();
-        if HOME.get() == NOWHERE {
-            HOME.set(index);
-        }
-        &self.shards[index]
-    }
-
-    fn first_index(&self) -> usize {
-        NUMBER.with(|number| number % self.shards.len())
-    }
-
-    /// Looks for a shard other than the home where a claim in the clock's tick succeeds, and makes it the home.
-    ///
-    /// It begins at one that the tick and the thread have picked.
-    fn elsewhere<T>(&self, claim: impl Fn(&Generator<C>, u64) -> Option<T>) -> Option<T> {
-        let home = Some(HOME.get()).filter(|&home| home < self.shards.len()).unwrap_or_else(|| self.first_index());
-        let tick = self.shards[home].true_tick(self.shards[home].tick());
-        let number = NUMBER.with(|&number| number as u64);
-        let begin = usize::try_from(layout::scatter(tick, number, 31)).unwrap_or(0) ^ home;
-        (begin..begin + self.shards.len())
-            .map(|index| index % self.shards.len())
-            .filter(|&index| index != home)
-            .find_map(|index| claim(&self.shards[index], tick).inspect(|_| HOME.set(index)))
+        self.shards.stats().unwrap_or_default()
     }
 }
-
-/// What fits a millisecond of one shard.
-const IDS_PER_RUN: usize = 1 << layout::SEQUENCE_BITS;

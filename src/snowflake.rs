@@ -7,6 +7,7 @@ use crate::epoch::Epoch;
 use crate::error::Error;
 use crate::layout::{self, MAX_SEQUENCE};
 use crate::node::Node;
+use crate::parse_error::ParseError;
 use crate::text::{Length, number, shown};
 
 /// A 64-bit ID: 42 bits of time, 5 of seed, 5 of pid, 12 of sequence, from the top.
@@ -95,6 +96,19 @@ impl Snowflake {
         Ok(Snowflake(layout::id(slot, node.bits())))
     }
 
+    /// The ID of a number: any `u64` is a well-formed ID. The same as `From<u64>`, and usable in a `const`.
+    ///
+    /// ```
+    /// use pyflake::Snowflake;
+    ///
+    /// const FIRST: Snowflake = Snowflake::from_u64(473_032_512_445_898_752);
+    /// assert_eq!(FIRST.pid(), 6);
+    /// ```
+    #[must_use]
+    pub const fn from_u64(id: u64) -> Self {
+        Snowflake(id)
+    }
+
     /// The ID as a number.
     #[must_use]
     pub const fn as_u64(self) -> u64 {
@@ -171,7 +185,7 @@ impl Snowflake {
 
 impl From<u64> for Snowflake {
     fn from(id: u64) -> Self {
-        Snowflake(id)
+        Snowflake::from_u64(id)
     }
 }
 
@@ -207,10 +221,10 @@ impl fmt::Display for Snowflake {
 }
 
 impl FromStr for Snowflake {
-    type Err = Error;
+    type Err = ParseError;
 
     /// Reads a decimal number: ASCII digits only, without a sign or spaces, up to `u64::MAX`.
-    fn from_str(text: &str) -> Result<Self, Error> {
+    fn from_str(text: &str) -> Result<Self, ParseError> {
         match text.parse() {
             // The one sign that a `u64` may have.
             Ok(id) if !text.starts_with('+') => Ok(Snowflake(id)),
@@ -221,11 +235,12 @@ impl FromStr for Snowflake {
 
 /// Where and how a text is no decimal number of 64 bits.
 #[cold]
-fn invalid(text: &str) -> Error {
+fn invalid(text: &str) -> ParseError {
     let number = number(text, b"0123456789", Length::Any);
     // A sign is no digit, so what `FromStr` refuses is refused here too.
     let (position, reason) = number.err().unwrap_or_default();
-    Error::InvalidId { text: shown(text), position, reason }
+    let expected = "a decimal number from 0 to 18446744073709551615";
+    ParseError::Id { text: shown(text), position, reason, expected }
 }
 
 /// An ID with its parts spelled out: what the Python package's generator yields.

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use core::fmt;
 
-use crate::error::Error;
+use crate::parse_error::ParseError;
 use crate::snowflake::Snowflake;
 
 /// Digits in the order of their values, which is that of ASCII in all three: texts of one length sort as their numbers.
@@ -79,9 +79,9 @@ impl Snowflake {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidText`], with the position, for a character that is no digit, another length, and a number past
+    /// [`ParseError::Id`], with the position, for a character that is no digit, another length, and a number past
     /// 64 bits.
-    pub fn from_base32(text: &str) -> Result<Self, Error> {
+    pub fn from_base32(text: &str) -> Result<Self, ParseError> {
         BASE32.read(text)
     }
 
@@ -89,9 +89,9 @@ impl Snowflake {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidText`], with the position, for a character that is no digit, a leading zero, an empty text, and
+    /// [`ParseError::Id`], with the position, for a character that is no digit, a leading zero, an empty text, and
     /// a number past 64 bits.
-    pub fn from_base62(text: &str) -> Result<Self, Error> {
+    pub fn from_base62(text: &str) -> Result<Self, ParseError> {
         BASE62.read(text)
     }
 
@@ -109,9 +109,9 @@ impl Snowflake {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidText`], with the position, for a character that is no digit, a leading zero, an empty text, and
+    /// [`ParseError::Id`], with the position, for a character that is no digit, a leading zero, an empty text, and
     /// a number past 64 bits.
-    pub fn from_hex(text: &str) -> Result<Self, Error> {
+    pub fn from_hex(text: &str) -> Result<Self, ParseError> {
         HEX.read(text)
     }
 }
@@ -133,17 +133,17 @@ impl fmt::Display for Base62 {
     }
 }
 
-impl fmt::LowerHex for Snowflake {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::LowerHex::fmt(&self.as_u64(), f)
-    }
+macro_rules! as_its_number {
+    ($($format:ident),*) => {$(
+        impl fmt::$format for Snowflake {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::$format::fmt(&self.as_u64(), f)
+            }
+        }
+    )*};
 }
 
-impl fmt::UpperHex for Snowflake {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::UpperHex::fmt(&self.as_u64(), f)
-    }
-}
+as_its_number!(Binary, LowerHex, Octal, UpperHex);
 
 /// Writes digits with the width and the alignment that the caller's format asks for.
 fn pad(f: &mut fmt::Formatter<'_>, digits: &[u8]) -> fmt::Result {
@@ -184,8 +184,8 @@ impl Form {
         debug_assert_eq!(rest, 0, "the text is too short for the ID");
     }
 
-    fn read(&self, text: &str) -> Result<Snowflake, Error> {
-        number(text, self.digits, self.length).map(Snowflake::from).map_err(|(position, reason)| Error::InvalidText {
+    fn read(&self, text: &str) -> Result<Snowflake, ParseError> {
+        number(text, self.digits, self.length).map(Snowflake::from).map_err(|(position, reason)| ParseError::Id {
             text: shown(text),
             position,
             reason,

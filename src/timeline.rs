@@ -464,6 +464,22 @@ impl Timeline {
         self.bounds.limit.swap(0, Ordering::AcqRel);
     }
 
+    /// Ends issue, also for claims that go by the limit of before, and returns the first slot that is not claimed.
+    ///
+    /// Every slot of the window counts as claimed afterwards. So nothing but a window behind it can be opened, and no claim
+    /// that has read the limit before finds a slot.
+    pub(crate) fn end(&self) -> u64 {
+        // AcqRel: as in `close`.
+        let limit = self.bounds.limit.swap(0, Ordering::AcqRel);
+        // Relaxed: the one word again. A claim before this one in its modification order is below the slot that is
+        // returned, and one after it finds no slot.
+        let raised = self.claims.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |state| {
+            (State(state).free() < first_slot(limit)).then(|| State::after(first_slot(limit), true).0)
+        });
+        let (Ok(before) | Err(before)) = raised;
+        State(before).free()
+    }
+
     /// One past the last tick that may be claimed; 0 while closed.
     pub(crate) fn limit(&self) -> u64 {
         // Relaxed: nothing is concluded from it but what people are told.

@@ -102,6 +102,7 @@ struct Memory {
     fault: Fault,
 }
 
+#[derive(Debug)]
 struct MemoryStore {
     rows: Rows,
     epoch: Epoch,

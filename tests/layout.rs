@@ -5,7 +5,9 @@ mod common;
 use common::{EPOCH, NOW, Naive, manual, node, number};
 use proptest::prelude::*;
 use pyflake::layout::{self, MAX_PID, MAX_SEED, MAX_SEQUENCE, MAX_TICK};
-use pyflake::{Epoch, Error, Generator, ManualClock, Node, PyflakeClient, Snowflake, TimeUnit, generate_seed};
+use pyflake::{
+    Epoch, Error, Generator, ManualClock, Node, ParseError, PyflakeClient, Snowflake, TimeUnit, generate_seed,
+};
 
 /// Epoch, Unix milliseconds, pid, seed, sequence, ID.
 const GOLDEN: [(u64, u64, u64, u64, u16, u64); 6] = [
@@ -129,7 +131,7 @@ fn generate_seed_draws_1_to_64_bits() {
 fn error_messages_say_the_value_and_the_limit() {
     let (epoch, end) = (EPOCH.as_unix_millis(), EPOCH.as_unix_millis() + MAX_TICK);
     let from_parts = |time, sequence| Snowflake::from_parts(EPOCH, time, node(6, 6), sequence).unwrap_err();
-    let parse = |text: &str| text.parse::<Snowflake>().unwrap_err();
+    let parse = |text: &str| Error::from(text.parse::<Snowflake>().unwrap_err());
     let (clock, builder) = manual();
     let generator = builder.max_wait(common::MS).build().unwrap();
     generator.reserve(4096).unwrap();
@@ -158,7 +160,7 @@ fn error_messages_say_the_value_and_the_limit() {
 #[test]
 fn a_long_text_is_cut_in_the_error() {
     let error = "é".repeat(1000).parse::<Snowflake>().unwrap_err();
-    let Error::InvalidId { text, .. } = error else { panic!("{error:?}") };
+    let ParseError::Id { text, .. } = error else { panic!("{error:?}") };
     assert_eq!(&*text, "é".repeat(32));
 }
 
@@ -190,7 +192,7 @@ fn from_str_reads_nothing_but_ascii_digits() {
         "\u{feff}1",
     ] {
         let error = text.parse::<Snowflake>().unwrap_err();
-        assert!(matches!(error, Error::InvalidId { .. }), "{text:?}: {error:?}");
+        assert!(matches!(error, ParseError::Id { .. }), "{text:?}: {error:?}");
     }
     for (text, at) in [
         ("", 0),
@@ -203,7 +205,7 @@ fn from_str_reads_nothing_but_ascii_digits() {
         ("1x0000000000000000000000", 1),
     ] {
         let error = text.parse::<Snowflake>().unwrap_err();
-        assert!(matches!(error, Error::InvalidId { position, .. } if position == at), "{text:?}: {error:?}");
+        assert!(matches!(error, ParseError::Id { position, .. } if position == at), "{text:?}: {error:?}");
         assert!(error.to_string().contains(&format!("at position {at} ")), "{error}");
     }
     assert_eq!("00".parse(), Ok(Snowflake::from(0)), "leading zeros are no fault");

@@ -95,7 +95,7 @@ fn a_restart_repeats_what_was_issued_ahead_of_the_clock() {
     let (clock, builder) = builder(3);
     let mut ids = issue(builder.clone());
     clock.advance(1);
-    // A made-up clock has a timeline of its own, as a new process has.
+    // A simulated clock has a timeline of its own, as a new process has.
     ids.extend(issue(builder.clone()));
     assert!(check_distinct(&mut ids).is_err(), "or the acknowledgement is not needed");
     // With the last ID from the database it repeats nothing.
@@ -108,10 +108,10 @@ fn a_restart_repeats_what_was_issued_ahead_of_the_clock() {
 }
 
 /// A store of one node, which forgets its holder when it is asked for the node again.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct OneNode(Mutex<u64>);
 
-impl LeaseStore for &'static OneNode {
+impl LeaseStore for OneNode {
     fn epoch(&self) -> Epoch {
         EPOCH
     }

@@ -2,11 +2,11 @@
 
 mod memory;
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use memory::{EPOCH, MemoryStore};
+use memory::{EPOCH, MemoryStore, Panics};
 use pyflake::lease::{LeaseError, LeaseState, LeaseStore, LeasedGenerator, OnLost, Request};
 use pyflake::{Error, Generator, ManualClock, Node, Snowflake};
 
@@ -71,16 +71,18 @@ fn an_outage_is_bridged_to_the_end_of_the_window() {
 }
 
 #[test]
-fn a_dead_keeper_stops_issue_at_the_end_of_the_window() {
+fn a_store_that_panics_ends_issue_with_the_window_and_not_for_good() {
     let (store, clock) = (MemoryStore::new(&[(1, 1)]), ManualClock::new(NOW));
     let generator = leased(&store, &clock);
-    store.0.deadly.store(true, Ordering::SeqCst);
-    eventually("its death is seen", || matches!(generator.state(), LeaseState::Degraded { since: NOW }));
+    store.set_panics(Panics::Before);
+    eventually("it is seen", || matches!(generator.state(), LeaseState::Degraded { since: NOW }));
     clock.set(NOW + 299);
     assert_eq!(generator.next_id().unwrap().timestamp(EPOCH), NOW + 299);
     clock.set(NOW + 300);
     assert_eq!(generator.next_id(), Err(Error::PastLease { end: NOW + 300, until: NOW + 300 }));
-    assert!(matches!(generator.release(), Err(LeaseError::Unavailable { .. })));
+    store.set_panics(Panics::Never);
+    eventually("it is renewed", || generator.next_id().is_ok());
+    generator.release().unwrap();
 }
 
 #[test]
@@ -93,7 +95,11 @@ fn a_stolen_node_ends_issue_and_another_one_is_acquired() {
         "the other node is held",
         || matches!(generator.state(), LeaseState::Held { node, .. } if (node.pid(), node.seed()) == (2, 2)),
     );
-    assert_eq!(generator.next_id().unwrap().node(), Node::new(2, 2).unwrap());
+    // From the next millisecond on, so that the IDs of this thread go on increasing.
+    assert_eq!(generator.try_next_id(), Err(Error::Exhausted { retry_after: Duration::from_millis(1) }));
+    clock.advance(1);
+    let second = generator.next_id().unwrap();
+    assert!(second > first && second.node() == Node::new(2, 2).unwrap());
 }
 
 #[test]
@@ -289,4 +295,17 @@ fn nothing_at_or_below_a_known_id_is_issued() {
     clock.set(NOW);
     let naive = Generator::builder(EPOCH, node).clock(clock).build().unwrap();
     assert!(naive.next_id().unwrap() < known);
+}
+
+#[test]
+fn a_process_may_keep_its_store() {
+    let store = Arc::new(MemoryStore::new(&[(1, 1), (2, 2)]));
+    let boxed: Box<dyn LeaseStore> = Box::new(Arc::clone(&store));
+    let clock = ManualClock::new(NOW);
+    let build = |store: Box<dyn LeaseStore>| LeasedGenerator::builder(store).clock(clock.clone()).build().unwrap();
+    let generator = build(boxed);
+    let node = generator.next_id().unwrap().node();
+    assert!(store.row(node).holder.is_some());
+    generator.release().unwrap();
+    assert!(store.row(node).holder.is_none());
 }

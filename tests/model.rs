@@ -60,6 +60,10 @@ impl Clock for TestClock {
         let waiting = self.looks.fetch_add(1, Ordering::Relaxed) > 50;
         if self.obliging && waiting { Duration::from_millis(u64::MAX) } else { self.hands.unix_time() }
     }
+
+    fn is_simulated(&self) -> bool {
+        true
+    }
 }
 
 struct Real {

@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::process::{Command, Stdio};
 
 use proptest::prelude::*;
-use pyflake::{Error, Node};
+use pyflake::{Error, Node, ParseError};
 
 fn node(pid: u64, seed: u64) -> Node {
     Node::new(pid, seed).unwrap()
@@ -76,7 +76,7 @@ const NOT_NODES: [(&str, &str); 20] = [
 fn texts_that_are_no_nodes() {
     for (text, reason) in NOT_NODES {
         let shown = text.chars().take(32).collect();
-        assert_eq!(text.parse::<Node>(), Err(Error::InvalidNode { text: shown, reason }));
+        assert_eq!(text.parse::<Node>(), Err(ParseError::Node { text: shown, reason }));
     }
     assert_eq!(
         "32/0".parse::<Node>().unwrap_err().to_string(),

@@ -396,3 +396,25 @@ fn the_first_generators_of_a_client_race() {
         assert!((1..=200).all(|idx| client.cached(idx).is_some()));
     }
 }
+
+/// A clock of an application's own, which says nothing but the time.
+struct Wall;
+
+impl Clock for Wall {
+    fn unix_millis(&self) -> u64 {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        now.as_millis().try_into().unwrap()
+    }
+}
+
+#[test]
+fn twins_on_a_clock_that_says_nothing_of_itself_repeat_nothing() {
+    let build = || Generator::builder(EPOCH, node(17, 23)).clock(Wall).build().unwrap();
+    let (one, two) = (build(), build());
+    let mut ids = Vec::new();
+    for _ in 0..5000 {
+        ids.push(one.next_id().unwrap());
+        ids.push(two.next_id().unwrap());
+    }
+    assert_eq!(check_distinct(&mut ids), Ok(()));
+}

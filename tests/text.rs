@@ -8,9 +8,9 @@ use std::io::{Cursor, Write};
 use common::number;
 use counting::count_in;
 use proptest::prelude::*;
-use pyflake::{Error, Snowflake};
+use pyflake::{ParseError, Snowflake};
 
-type Read = fn(&str) -> Result<Snowflake, Error>;
+type Read = fn(&str) -> Result<Snowflake, ParseError>;
 
 const BASE32: &str = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const BASE62: &str = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -38,7 +38,7 @@ const FORMS: [(&str, Read); 3] =
 /// Where and how a text is wrong.
 fn wrong(read: Read, text: &str) -> (usize, &'static str) {
     match read(text) {
-        Err(Error::InvalidText { position, reason, .. }) => (position, reason),
+        Err(ParseError::Id { position, reason, .. }) => (position, reason),
         other => panic!("{text:?}: {other:?}"),
     }
 }
@@ -131,7 +131,7 @@ fn the_error_says_where_and_what_is_expected() {
     for part in ["\"0D44CJ1BRRRO0\"", "not a digit", "position 11", "13 characters", "without I, L, O and U"] {
         assert!(message.contains(part), "{message:?} does not say {part}");
     }
-    let Error::InvalidText { text, .. } = Snowflake::from_hex(&"a".repeat(1000)).unwrap_err() else { panic!() };
+    let ParseError::Id { text, .. } = Snowflake::from_hex(&"a".repeat(1000)).unwrap_err() else { panic!() };
     assert_eq!(&*text, "a".repeat(32));
 }
 
@@ -194,7 +194,7 @@ proptest! {
         for (form, (digits, read)) in FORMS.into_iter().enumerate() {
             match read(&text) {
                 Ok(id) => prop_assert_eq!(&write(id)[form], &text),
-                Err(Error::InvalidText { position, reason, .. }) => {
+                Err(ParseError::Id { position, reason, .. }) => {
                     // Its beginning is that of some ID; with the next character it is not.
                     prop_assert!(position <= text.chars().count());
                     let begin: String = text.chars().take(position).collect();
@@ -217,4 +217,11 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn binary_and_octal_are_those_of_the_number() {
+    let id = Snowflake::from_u64(473_032_512_445_898_752);
+    assert_eq!(format!("{id:b}"), format!("{:b}", id.as_u64()));
+    assert_eq!(format!("{id:#o}"), format!("{:#o}", id.as_u64()));
 }

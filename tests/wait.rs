@@ -112,6 +112,10 @@ impl Clock for OnceRead {
     fn unix_time(&self) -> Duration {
         if self.0.fetch_add(1, Ordering::Relaxed) == 0 { ms(NOW) } else { ms(NOW - 3_600_000) }
     }
+
+    fn is_simulated(&self) -> bool {
+        true
+    }
 }
 
 #[test]
@@ -150,6 +154,10 @@ impl Clock for Fine {
 
     fn unix_time(&self) -> Duration {
         self.0
+    }
+
+    fn is_simulated(&self) -> bool {
+        true
     }
 }
 

@@ -1,21 +1,22 @@
 //! `pyflake generate`: many threads, one generator, IDs on stdout in batches.
 
+use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::ops::Range;
 use std::panic::resume_unwind;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use pyflake::layout::{IDS_PER_TICK, MAX_PID, MAX_SEED, PID_BITS, SEED_BITS};
-use pyflake::lease::{FileStore, LeaseState, LeasedGenerator};
+use pyflake::lease::{LeaseState, LeasedGenerator};
 use pyflake::{Epoch, Error, Generator, Node, Snowflake, generate_seed};
 
 use crate::args::{EpochArg, number};
 use crate::failure::Failure;
 use crate::say;
+use crate::store::Location;
 
 /// The most IDs a thread takes at a time: those of a millisecond.
 const BATCH: u64 = IDS_PER_TICK;
@@ -56,9 +57,13 @@ pub(crate) struct Generate {
     /// The seed of the node, 0 to 31 [default: drawn at random]
     #[arg(long, value_name = "S", value_parser = number(0..=MAX_SEED.into()), allow_negative_numbers = true)]
     seed: Option<u64>,
-    /// Hold a free node under a lease kept in this directory, which is made if it is missing
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["pid", "seed"])]
-    lease: Option<PathBuf>,
+    /// Hold a free node under a lease: kept in a directory, which is made if it is missing, or by the URL of a database,
+    /// `postgres://user@host/database`, or of etcd, `http://host:2379`
+    #[arg(long, value_name = "DIR|URL", conflicts_with_all = ["pid", "seed"])]
+    lease: Option<OsString>,
+    /// The realm of the database or cluster of --lease
+    #[arg(long, default_value = "default", requires = "lease")]
+    realm: String,
     /// How a line looks
     #[arg(long, value_enum, default_value_t = Format::Plain)]
     format: Format,
@@ -122,8 +127,8 @@ impl Generate {
     }
 
     fn issuer(&self) -> Result<Issuer, Failure> {
-        if let Some(dir) = &self.lease {
-            let store = FileStore::open(dir, self.epoch.get()).map_err(Failure::lease)?;
+        if let Some(lease) = &self.lease {
+            let store = Location::parse(lease, &self.realm)?.open(self.epoch.get())?;
             let generator = LeasedGenerator::new(store).map_err(Failure::lease)?;
             if let LeaseState::Held { node, .. } = generator.state() {
                 say("note", &format!("holds pid {}, seed {} under a lease", node.pid(), node.seed()));

@@ -1,12 +1,12 @@
 //! Generate and inspect 64-bit snowflake IDs from the command line.
 
 mod args;
+mod evict;
 mod failure;
 mod generate;
 mod inspect;
 mod lifetime;
 mod nodes;
-mod release;
 mod store;
 mod timestamp;
 
@@ -17,12 +17,12 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use crate::args::{number, one_line};
+use crate::evict::Evict;
 use crate::failure::Failure;
 use crate::generate::Generate;
 use crate::inspect::Inspect;
 use crate::lifetime::Lifetime;
 use crate::nodes::Nodes;
-use crate::release::Release;
 use crate::timestamp::Timestamp;
 
 /// Generate and inspect 64-bit snowflake IDs
@@ -52,7 +52,7 @@ enum Command {
     Generate(Generate),
     Inspect(Inspect),
     Nodes(Nodes),
-    Release(Release),
+    Evict(Evict),
     /// Draw a random number of at most BITS bits, from 1 to 2^BITS-1; 5 bits make a pid or a seed
     Seed {
         /// How many bits, 1 to 64
@@ -85,7 +85,7 @@ fn run() -> Result<(), Failure> {
         Command::Generate(generate) => generate.run(),
         Command::Inspect(inspect) => inspect.run(),
         Command::Nodes(nodes) => nodes.run(),
-        Command::Release(release) => release.run(),
+        Command::Evict(evict) => evict.run(),
         Command::Seed { bits } => {
             let bits = u32::try_from(bits).map_err(Failure::input)?;
             print(pyflake::generate_seed(bits).map_err(Failure::input)?)

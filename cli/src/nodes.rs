@@ -47,7 +47,7 @@ struct Row<'a> {
 
 impl Nodes {
     pub(crate) fn run(&self) -> Result<(), Failure> {
-        let (epoch, nodes) = self.store.place()?.nodes().map_err(Failure::runtime)?;
+        let (epoch, nodes) = self.store.location()?.existing()?.nodes().map_err(Failure::runtime)?;
         let mut out = BufWriter::new(io::stdout().lock());
         if let Format::Table = self.format {
             let (pid, seed, held, until, acquired, token) = ("PID", "SEED", "HELD", "UNTIL", "ACQUIRED", "TOKEN");

@@ -137,3 +137,37 @@ fn negative_control_check_after_the_claim() {
         if seen.load(SeqCst) >= until { None } else { claimed }
     });
 }
+
+/// A caller claims twice while its window ends and a window further on is opened, as on another node that goes on after
+/// the last ID: what the end returns is above all claims in the old window.
+fn succession(end: impl Fn(&Line) -> u64 + Send + Sync + Copy + 'static) {
+    bounded(3, move || {
+        let (old, new) = (Arc::new(Line::new()), Line::new());
+        old.open(1, 4);
+        // The second opens the tick for additions.
+        assert_eq!([old.claim(|| 2), old.claim(|| 2)], [Some(slot(2)), Some(slot(2) + 1)]);
+        let caller = fork(&old, |old| [old.claim(|| 2), old.claim(|| 3)]);
+        let free = end(&old);
+        new.open((free >> 12) + 1, 9);
+        let next = new.claim(|| 4);
+        for late in join(caller).into_iter().flatten() {
+            assert!(late < free, "claimed after the end");
+            assert!(next.is_none_or(|next| late < next));
+        }
+    });
+}
+
+#[test]
+fn no_claim_comes_after_the_end_of_a_window() {
+    succession(Line::end);
+}
+
+/// Closing ends no claim that has read the limit before.
+#[test]
+#[should_panic(expected = "claimed after the end")]
+fn negative_control_a_closed_window_is_not_at_its_end() {
+    succession(|line| {
+        line.close();
+        line.free()
+    });
+}

@@ -41,6 +41,10 @@ impl<C: Clock> Clock for Witness<C> {
         self.latest.fetch_max(u64::try_from(now.as_millis()).unwrap(), Ordering::Relaxed);
         now
     }
+
+    fn is_simulated(&self) -> bool {
+        self.clock.is_simulated()
+    }
 }
 
 /// A clock that goes on by half a millisecond each time it is asked on the slow path, so also within a wait.
@@ -62,6 +66,10 @@ impl Clock for TicksInTheWait {
     fn unix_time(&self) -> Duration {
         Duration::from_micros(500) * u32::try_from(self.0.fetch_add(1, Ordering::Relaxed)).unwrap()
     }
+
+    fn is_simulated(&self) -> bool {
+        true
+    }
 }
 
 /// A clock whose readings are written down beforehand; after the last one it goes on by one with each reading.
@@ -81,6 +89,10 @@ impl Clock for Script {
         let turn = usize::try_from(self.next.fetch_add(1, Ordering::Relaxed)).unwrap();
         let last = self.readings.len() - 1;
         self.readings[turn.min(last)] + u64::try_from(turn.saturating_sub(last)).unwrap()
+    }
+
+    fn is_simulated(&self) -> bool {
+        true
     }
 }
 

@@ -134,10 +134,6 @@ impl Clock for CoarseClock {
         true
     }
 
-    fn tells_machine_time(&self) -> bool {
-        true
-    }
-
     fn stats(&self) -> ClockStats {
         self.clock.stats()
     }

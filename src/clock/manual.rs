@@ -51,4 +51,8 @@ impl Clock for ManualClock {
     fn unix_time(&self) -> Duration {
         Duration::from_millis(self.unix_millis())
     }
+
+    fn is_simulated(&self) -> bool {
+        true
+    }
 }

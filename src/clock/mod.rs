@@ -40,8 +40,7 @@ impl SystemClock {
 /// A clock may stand still, jump and step back; uniqueness never depends on it. A generator whose clock is behind the
 /// IDs it has issued finishes the millisecond it is in, then waits, for at most its `max_wait`.
 ///
-/// The default clock of a generator is [`SystemClock`]. One of your own that tells the time of day must say so
-/// ([`tells_machine_time`](Self::tells_machine_time)), or two generators of a node repeat each other's IDs:
+/// The default clock of a generator is [`SystemClock`]. One of your own needs one method:
 ///
 /// ```
 /// use std::time::{SystemTime, UNIX_EPOCH};
@@ -53,10 +52,6 @@ impl SystemClock {
 ///     fn unix_millis(&self) -> u64 {
 ///         SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as u64)
 ///     }
-///
-///     fn tells_machine_time(&self) -> bool {
-///         true
-///     }
 /// }
 ///
 /// let build = || Generator::builder(Epoch::TWITTER, Node::new(1, 2)?).clock(Wall).build();
@@ -65,7 +60,7 @@ impl SystemClock {
 /// # Ok::<(), pyflake::Error>(())
 /// ```
 ///
-/// Closures from no argument to `u64` are clocks of a made-up time, for tests and simulations.
+/// Closures from no argument to `u64` are simulated clocks, for tests.
 pub trait Clock: Send + Sync {
     /// The Unix time in milliseconds. Called once per ID, so it should be fast.
     fn unix_millis(&self) -> u64;
@@ -87,12 +82,11 @@ pub trait Clock: Send + Sync {
         false
     }
 
-    /// Whether the clock tells this machine's time, as all clocks in production do.
+    /// Whether the time is simulated, as in tests; `false` by default.
     ///
-    /// All generators of a process that have such clocks and one (epoch, node) share one timeline, so that they
-    /// cannot repeat each other's IDs. A generator on a made-up time (the default: `false`) has a timeline of its own,
-    /// as simulations and tests need; twin generators on it do issue the same IDs.
-    fn tells_machine_time(&self) -> bool {
+    /// All generators of a process for one epoch and node share one timeline, so that they cannot repeat each other's
+    /// IDs. A generator on a simulated clock has a timeline of its own: twin generators on it issue the same IDs.
+    fn is_simulated(&self) -> bool {
         false
     }
 
@@ -110,5 +104,9 @@ pub(crate) fn whole_millis(time: Duration) -> u64 {
 impl<F: Fn() -> u64 + Send + Sync> Clock for F {
     fn unix_millis(&self) -> u64 {
         self()
+    }
+
+    fn is_simulated(&self) -> bool {
+        true
     }
 }

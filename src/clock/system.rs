@@ -68,10 +68,6 @@ impl Clock for SystemClock {
         Duration::from_nanos(self.0.unix_nanos())
     }
 
-    fn tells_machine_time(&self) -> bool {
-        true
-    }
-
     fn stats(&self) -> ClockStats {
         self.0.stats()
     }

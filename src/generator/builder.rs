@@ -228,10 +228,10 @@ impl<C: Clock> GeneratorBuilder<C> {
             epoch, node, wait, max_wait, max_lead, spread_bits, leased, resume_after, clock, ..
         } = self;
         epoch.tick(clock.unix_millis())?;
-        let timeline = match (clock.tells_machine_time(), leased) {
-            (true, _) => registry::timeline(epoch, node, leased)?,
-            (false, true) => Arc::new(Timeline::closed()),
-            (false, false) => Arc::new(Timeline::open_ended()),
+        let timeline = match (clock.is_simulated(), leased) {
+            (false, _) => registry::timeline(epoch, node, leased)?,
+            (true, true) => Arc::new(Timeline::closed()),
+            (true, false) => Arc::new(Timeline::open_ended()),
         };
         // SeqCst: as in `finish`.
         fence(Ordering::SeqCst);

@@ -48,19 +48,30 @@ use crate::lease::{Grant, LeaseError, LeaseStore, NodeStatus, Renewal, Request};
 /// |--------------------|-----------------------------------------------------------------------------------|
 /// | `realm`            | the epoch and the bit layout, for all time                                        |
 /// | `node-PP-SS.lock`  | empty, and locked while the node with pid `PP` and seed `SS` is held              |
-/// | `node-PP-SS.TOKEN` | the record of the node's last tenure: whose, and until when                       |
-/// | `*.tmp`            | what was being written when a process was killed; the node's next holder removes it |
+/// | `node-PP-SS.TOKEN` | the record of the node's last tenure: its holder and the end of its window, in two slots |
+/// | `*.tmp`            | a file that a process was writing when it was killed; the node's next holder removes it |
 ///
 /// Leave the files alone, and out of the reach of what cleans up old files: to delete a node's record is to say that no
-/// ID was issued on it in the clock's future, and to restore one from a backup, that none was issued since. A node
-/// whose record is not exactly what was written is never started anew: it is passed over while others are free (see
-/// [`NodeStatus::problem`]), and then answered as [`LeaseError::Corrupt`].
+/// ID was issued on it in the clock's future, and to restore one from a backup, that none was issued since. A renewal
+/// overwrites one slot of the record and leaves the other. If one slot is unreadable, the next holder starts at the latest
+/// end that its window may have had. A node whose slots are both unreadable is never started anew: it is passed over while
+/// others are free (see [`NodeStatus::problem`]), and then [`LeaseError::Corrupt`] is returned. The records that version
+/// 0.1.0 wrote are read, and count; a process with that version passes over the nodes that a newer one has used.
+///
+/// A holder whose lock file is deleted or replaced is [`Lost`](LeaseError::Lost) at its next renewal. The lock files' times
+/// are set every hour, so that programs that remove old files leave those of the holders.
+///
+/// # Not promised
+///
+/// - A directory that is restored from a backup or a snapshot, or a record that is deleted by hand: nothing notices it.
+/// - Two copies of a machine that have a disk each have two directories, and both copies renew for ever. Acquire the lease
+///   after the copy was made.
 ///
 /// # Processes
 ///
 /// A lock passes to the child of a `fork`, so the node stays held until the child has ended too, or has called `exec`.
 /// The store itself does not: what is asked of it in the child is refused, and the child opens the directory again.
-/// Each node that is held takes an open file.
+/// Each node that is held takes two open files.
 #[derive(Debug)]
 pub struct FileStore(Store<Os>);
 

@@ -1,265 +1,53 @@
-//! The thread that keeps a lease: it alone talks to the store, and it alone moves the window.
+//! The thread that keeps a lease: it alone calls the store, and it alone moves the windows.
+//!
+//! Nothing ends it but its generator's end, or a loss with [`OnLost::Stop`]. Each turn runs under `catch_unwind`: a panic in
+//! the store is an unknown outcome, retried like any other; a panic in a clock fails the turn; one in a subscriber is
+//! ignored. A turn may unwind at any call of foreign code, so it changes its state between such calls only, and in this
+//! order: the renewal is noted, the store is called, the window is extended, the grant is replaced.
 
-use core::fmt;
-use core::mem;
 use core::time::Duration;
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
 
 use crate::clock::{Clock, whole_millis};
-use crate::epoch::Epoch;
-use crate::error::Error;
-use crate::generator::{Generator, GeneratorBuilder};
-use crate::lease::{Grant, LeaseError, LeaseState, LeaseStore, OnLost, Owner, Renewal, Request};
-use crate::node::{generate_seed, random};
-use crate::switch::Switch;
-use crate::sync::{AtomicU64, Ordering};
+use crate::lease::caught::{caught, quietly};
+use crate::lease::pace::{Pace, Pause};
+use crate::lease::shared::Lease;
+use crate::lease::tenure::Tenure;
+use crate::lease::{Grant, LeaseError, OnLost, Renewal};
+use crate::node::generate_seed;
 use crate::trace;
-
-/// What the keeper and the callers of a leased generator share.
-pub(super) struct Lease<C> {
-    store: Arc<dyn LeaseStore>,
-    /// The generator on the node that is held; none while the lease is lost.
-    switch: Switch<C>,
-    clock: C,
-    /// In milliseconds.
-    window: u64,
-    max_wait: Duration,
-    /// In milliseconds.
-    max_lead: u64,
-    on_lost: OnLost,
-    /// The Unix millisecond of the last successful call to the store, shifted by one, plus FAILING if the last call
-    /// failed: one word, so that a look never sees one without the other.
-    renewed: AtomicU64,
-    /// The same moment in real time: milliseconds since `start`.
-    renewed_after: AtomicU64,
-    start: Instant,
-    last_error: Mutex<Option<Arc<LeaseError>>>,
-}
-
-const FAILING: u64 = 1;
-
-/// How many nodes that this process cannot use are passed over before that is the answer.
-const ATTEMPTS: u32 = 9;
-
-impl<C: Clock + Clone> Lease<C> {
-    pub(super) fn new(
-        store: Arc<dyn LeaseStore>,
-        generator: GeneratorBuilder<C>,
-        clock: C,
-        window: Duration,
-        max_wait: Duration,
-        on_lost: OnLost,
-    ) -> Self {
-        let window = whole_millis(window);
-        let max_lead = whole_millis(generator.longest_lead());
-        let switch = Switch::new(generator);
-        Lease {
-            store,
-            switch,
-            clock,
-            window,
-            max_wait,
-            max_lead,
-            on_lost,
-            renewed: AtomicU64::new(0),
-            renewed_after: AtomicU64::new(0),
-            start: Instant::now(),
-            last_error: Mutex::default(),
-        }
-    }
-
-    pub(super) fn epoch(&self) -> Epoch {
-        self.switch.epoch()
-    }
-
-    #[inline]
-    pub(super) fn generator(&self) -> Option<&Generator<C>> {
-        self.switch.get()
-    }
-
-    /// The switch itself, for a client that issues by it.
-    pub(super) fn switch(&self) -> Switch<C> {
-        self.switch.clone()
-    }
-
-    pub(super) fn state(&self, keeper_lives: bool) -> LeaseState {
-        let (Some(node), true) = self.switch.node() else { return LeaseState::Lost };
-        let Some(until) = self.generator().and_then(Generator::window_end) else { return LeaseState::Lost };
-        if keeper_lives && self.renewing() && self.clock.unix_millis() < until {
-            LeaseState::Held { node, until }
-        } else {
-            // Relaxed: a look.
-            LeaseState::Degraded { since: self.renewed.load(Ordering::Relaxed) >> 1 }
-        }
-    }
-
-    /// Whether the store answers: the last call did not fail, and the next one is not overdue, as when it hangs.
-    pub(super) fn renewing(&self) -> bool {
-        // Relaxed, both: a look.
-        let overdue = self.age().saturating_sub(self.renewed_after.load(Ordering::Relaxed)) > self.window / 2;
-        self.renewed.load(Ordering::Relaxed) & FAILING == 0 && !overdue
-    }
-
-    /// Whether a window can ever reach a time, in Unix milliseconds, from where the clock is.
-    pub(super) fn can_reach(&self, end: u64) -> bool {
-        end < self.clock.unix_millis().saturating_add(self.window)
-    }
-
-    pub(super) fn max_wait(&self) -> Duration {
-        self.max_wait
-    }
-
-    pub(super) fn last_error(&self) -> Option<Arc<LeaseError>> {
-        self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Milliseconds since the lease was set up.
-    fn age(&self) -> u64 {
-        whole_millis(self.start.elapsed())
-    }
-
-    /// Acquires a node and opens its window; gives it back if no ID can be issued on it.
-    fn acquire(&self, label: &str) -> Result<Grant, LeaseError> {
-        // A nonce of its own for each attempt: stores begin their search by it, and a node that this process cannot use
-        // must not be found again and again.
-        let owner = Owner { nonce: random(), label: label.into() };
-        let now = self.clock.unix_millis();
-        let max_floor = now.saturating_add(whole_millis(self.max_wait)).saturating_add(self.max_lead);
-        let grant = self.store.acquire(&Request { owner, now, window: self.window, max_floor })?;
-        self.open(&grant).inspect_err(|_| {
-            // Nothing was issued, so the floor stays. If this fails too, the node rests until its window has passed.
-            let _ = self.store.release(&grant, grant.floor);
-        })?;
-        self.switch.point(grant.node);
-        self.succeeded();
-        trace::lease_acquired(&grant, self.left(&grant));
-        Ok(grant)
-    }
-
-    /// Opens the window of a grant. What fails does so before that.
-    fn open(&self, grant: &Grant) -> Result<(), LeaseError> {
-        let generator = self.switch.generator(grant.node)?;
-        let first = grant.floor.max(generator.next_time());
-        let ahead = Duration::from_millis(first).saturating_sub(self.clock.unix_time());
-        let wait = ahead.saturating_sub(generator.max_lead());
-        if wait > self.max_wait {
-            return Err(LeaseError::ClockBehind { wait, max_wait: self.max_wait });
-        }
-        Ok(generator.open(grant.floor, grant.until)?)
-    }
-
-    /// Renews the lease, and moves the window if the store has acknowledged it.
-    ///
-    /// `unanswered` is the last renewal if its outcome is unknown: it is sent again with its nonce, which the store may
-    /// have already.
-    fn renew(&self, grant: &mut Grant, unanswered: &mut Option<Renewal>) -> Result<(), LeaseError> {
-        let until = self.clock.unix_millis().saturating_add(self.window).max(grant.until);
-        let renewal = match unanswered.take() {
-            Some(renewal) => Renewal { until: renewal.until.max(until), ..renewal },
-            None => Renewal::new(grant.clone(), until),
-        };
-        let renewed = self.store.renew(&renewal).inspect_err(|_| *unanswered = Some(renewal))?;
-        if let Some(generator) = self.generator() {
-            generator.extend(renewed.until);
-        }
-        *grant = renewed;
-        if self.succeeded() {
-            trace::lease_renewed(grant, self.left(grant));
-        }
-        Ok(())
-    }
-
-    /// Ends issue on the node.
-    fn close(&self) {
-        if let Some(generator) = self.generator() {
-            generator.close();
-        }
-        self.switch.clear();
-    }
-
-    /// Gives the node back. Only for when no caller is left that could be claiming through this lease.
-    fn release(&self, grant: &Grant, unanswered: Option<&Renewal>) -> Result<(), LeaseError> {
-        let used_until = self.generator().and_then(Generator::finish).unwrap_or(grant.until);
-        self.switch.clear();
-        let used_until = used_until.min(grant.until).max(grant.floor);
-        let released = match (self.store.release(grant, used_until), unanswered) {
-            // The store may have the nonce of a renewal that it did not answer.
-            (Err(LeaseError::Lost { .. }), Some(renewal)) => {
-                self.store.release(&renewal.granted(grant.until), used_until)
-            }
-            (released, _) => released,
-        };
-        released.inspect(|()| trace::lease_released(grant)).inspect_err(|error| trace::lease_not_released(grant, error))
-    }
-
-    /// What is left of a window in milliseconds, for the events.
-    fn left(&self, grant: &Grant) -> u64 {
-        if trace::ON { grant.until.saturating_sub(self.clock.unix_millis()) } else { 0 }
-    }
-
-    /// Notes a success, and answers whether the call before had failed.
-    fn succeeded(&self) -> bool {
-        // Relaxed, here and below: for people; the window itself is the generator's limit.
-        let before = self.renewed.swap(self.clock.unix_millis() << 1, Ordering::Relaxed);
-        self.renewed_after.store(self.age(), Ordering::Relaxed);
-        before & FAILING != 0
-    }
-
-    /// Notes a failure, and answers whether the call before had succeeded.
-    fn failed(&self, error: &Arc<LeaseError>) -> bool {
-        let before = self.renewed.fetch_or(FAILING, Ordering::Relaxed);
-        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(error));
-        before & FAILING == 0
-    }
-
-    /// The time to the next renewal: a third of the window, or a tenth after a failure, less up to a quarter of it, so
-    /// that holders that started together do not stay together.
-    fn pause(&self) -> Duration {
-        let failing = self.renewed.load(Ordering::Relaxed) & FAILING != 0;
-        let period = if failing { self.window / 10 } else { self.window / 3 };
-        // Eight bits at most, and 0 where there is no entropy.
-        let random = generate_seed(8).unwrap_or(0);
-        Duration::from_millis((period - period / 4 * random / 255).max(1))
-    }
-}
-
-impl<C> fmt::Debug for Lease<C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lease").field("window", &self.window).field("on_lost", &self.on_lost).finish_non_exhaustive()
-    }
-}
 
 /// The running thread.
 #[derive(Debug)]
 pub(super) struct Keeper {
-    /// A message asks for a renewal now; hanging up, to give the node back.
+    /// A message asks for a renewal now; hanging up, to give the nodes back.
     nudge: SyncSender<()>,
     thread: JoinHandle<Result<(), LeaseError>>,
 }
 
 impl Keeper {
-    /// Acquires the lease, and starts the thread.
+    /// Acquires a node for each position, and starts the thread.
     pub(super) fn start<C: Clock + Clone + 'static>(lease: &Arc<Lease<C>>, label: String) -> Result<Self, LeaseError> {
-        let mut attempts = 1;
-        let grant = loop {
-            match lease.acquire(&label) {
-                // A node that this process cannot use is no reason to give up while there are others.
-                Err(LeaseError::Generator(Error::NodeInUse { .. })) if attempts < ATTEMPTS => attempts += 1,
-                answer => break answer?,
-            }
-        };
+        let mut keep = Keep::new(Arc::clone(lease), label);
+        if let Err(error) = keep.acquire_all() {
+            // All or none.
+            let _ = keep.release();
+            return Err(error);
+        }
         let (nudge, nudged) = mpsc::sync_channel(1);
-        let keep = {
-            let (lease, grant) = (Arc::clone(lease), grant.clone());
-            move || keep(&lease, &label, grant, &nudged)
-        };
-        match thread::Builder::new().name("pyflake-lease".into()).spawn(keep) {
-            Ok(thread) => Ok(Keeper { nudge, thread }),
+        // The thread gets the tenures by a message, so that they are still here if it cannot be started.
+        let (hand_over, handed_over) = mpsc::sync_channel::<Keep<C>>(1);
+        let run = move || handed_over.recv().map_or_else(|_| Err(lost()), |keep| keep.run(&nudged));
+        match thread::Builder::new().name("pyflake-lease".into()).spawn(run) {
+            Ok(thread) => {
+                // It fails only if the thread is gone, and the join says so.
+                let _ = hand_over.send(keep);
+                Ok(Keeper { nudge, thread })
+            }
             Err(source) => {
-                let _ = lease.release(&grant, None);
+                let _ = keep.release();
                 Err(LeaseError::Unavailable { doing: "starting the lease's thread".into(), source: source.into() })
             }
         }
@@ -267,7 +55,7 @@ impl Keeper {
 
     /// Asks for a renewal now.
     pub(super) fn nudge(&self) {
-        // Full: it has been asked already. Hung up: it has stopped, and the state says so.
+        // Full: it is asked already. Hung up: it has stopped, and the state says so.
         let _ = self.nudge.try_send(());
     }
 
@@ -275,7 +63,7 @@ impl Keeper {
         !self.thread.is_finished()
     }
 
-    /// Gives the node back, and waits for the store.
+    /// Gives the nodes back, and waits for the store.
     pub(super) fn stop(self) -> Result<(), LeaseError> {
         let Keeper { nudge, thread } = self;
         drop(nudge);
@@ -285,76 +73,287 @@ impl Keeper {
     }
 }
 
-/// The thread: renews until it is told to stop, and acquires again what is lost.
-fn keep<C: Clock + Clone>(
-    lease: &Lease<C>,
-    label: &str,
-    mut grant: Grant,
-    nudged: &Receiver<()>,
-) -> Result<(), LeaseError> {
-    // Whether it was told that the window has ended.
-    let mut ended = false;
-    let mut unanswered = None;
-    loop {
-        if hung_up(nudged, lease.pause()) {
-            return lease.release(&grant, unanswered.as_ref());
+/// What the thread knows.
+struct Keep<C> {
+    lease: Arc<Lease<C>>,
+    label: String,
+    /// By position.
+    shards: Vec<Shard>,
+    renewals: Schedule,
+    acquisitions: Schedule,
+    /// Whether the failure to acquire is reported since the last success.
+    told: bool,
+}
+
+/// A node that is held, or sought.
+#[derive(Default)]
+struct Shard {
+    tenure: Option<Tenure>,
+    /// The Unix millisecond after the last ID of its lost nodes: IDs of its next node are later, so that those of a thread
+    /// go on increasing.
+    used_until: u64,
+}
+
+/// When one kind of call is due: milliseconds of the lease's age.
+struct Schedule {
+    pace: Pace,
+    due: u64,
+    /// Until when no caller can hurry it.
+    quiet: u64,
+}
+
+impl Schedule {
+    fn new(window: u64) -> Self {
+        Schedule { pace: Pace::new(window), due: 0, quiet: 0 }
+    }
+
+    /// Plans the next call.
+    fn plan(&mut self, age: u64) {
+        // Eight bits at most, and 0 where there is no entropy.
+        let random = generate_seed(8).ok().and_then(|random| u8::try_from(random).ok()).unwrap_or(0);
+        let Pause { whole, quiet } = self.pace.pause(random);
+        self.due = age.saturating_add(whole);
+        self.quiet = age.saturating_add(quiet);
+    }
+}
+
+/// Why a wait has ended.
+enum Wake {
+    Due { nudged: bool },
+    HungUp,
+}
+
+impl<C: Clock + Clone> Keep<C> {
+    fn new(lease: Arc<Lease<C>>, label: String) -> Self {
+        let (renewals, acquisitions) = (Schedule::new(lease.window), Schedule::new(lease.window));
+        let shards = (0..lease.positions()).map(|_| Shard::default()).collect();
+        Keep { lease, label, shards, renewals, acquisitions, told: false }
+    }
+
+    /// Runs until the generator is gone, or has lost all nodes for good.
+    fn run(mut self, nudged: &Receiver<()>) -> Result<(), LeaseError> {
+        loop {
+            let Wake::Due { nudged } = self.wait(nudged) else { return self.release() };
+            let turn = caught("keeping the lease", "the clock", || {
+                self.turn(nudged);
+                Ok(())
+            });
+            if let Err(error) = turn {
+                self.lease.note(&Arc::new(error));
+                self.lease.failed();
+                // It may have unwound before it planned anything.
+                self.renewals.pace.failed(false);
+                self.acquisitions.pace.failed(false);
+                self.plan();
+            }
+            if self.lease.on_lost == OnLost::Stop && !self.holds_any() {
+                return Err(lost());
+            }
         }
-        let until = grant.until;
-        match lease.renew(&mut grant, &mut unanswered) {
-            Ok(()) => {
-                if trace::ON && !mem::take(&mut ended) && until <= lease.clock.unix_millis() {
-                    trace::lease_renewed_late(&grant, lease.left(&grant));
-                }
+    }
+
+    fn holds_any(&self) -> bool {
+        self.shards.iter().any(|shard| shard.tenure.is_some())
+    }
+
+    fn seeks_any(&self) -> bool {
+        self.lease.on_lost == OnLost::Reacquire && self.shards.iter().any(|shard| shard.tenure.is_none())
+    }
+
+    fn plan(&mut self) {
+        let age = self.lease.age();
+        self.renewals.plan(age);
+        self.acquisitions.plan(age);
+    }
+
+    /// Waits until a call is due, or a caller asks for one and may.
+    fn wait(&self, nudged: &Receiver<()>) -> Wake {
+        let seeking = if self.seeks_any() { self.acquisitions.due } else { u64::MAX };
+        let renewing = if self.holds_any() { self.renewals.due } else { u64::MAX };
+        let due = seeking.min(renewing);
+        let mut asked = false;
+        let hung_up = loop {
+            let until = if asked && self.holds_any() { due.min(self.renewals.quiet) } else { due };
+            let left = Duration::from_millis(until.saturating_sub(self.lease.age()));
+            match nudged.recv_timeout(left) {
+                Ok(()) => asked = true,
+                Err(RecvTimeoutError::Timeout) => break false,
+                Err(RecvTimeoutError::Disconnected) => break true,
             }
-            Err(error @ LeaseError::Lost { .. }) => {
-                let error = Arc::new(error);
-                // The reason first, for who sees it lost. What is issued until it is closed lies in its window.
-                lease.failed(&error);
-                lease.close();
-                if lease.on_lost == OnLost::Stop {
-                    trace::lease_lost_for_good(&grant, &error);
-                    return Err(lost());
-                }
-                trace::lease_lost(&grant, &error);
-                let mut told = false;
-                grant = loop {
-                    if hung_up(nudged, lease.pause()) {
-                        return Err(lost());
+        };
+        self.lease.answer();
+        // One that is due is no favour to a caller.
+        if hung_up { Wake::HungUp } else { Wake::Due { nudged: asked && self.lease.age() < due } }
+    }
+
+    fn turn(&mut self, nudged: bool) {
+        if self.holds_any() && (nudged || self.renewals.due <= self.lease.age()) {
+            self.renew(nudged);
+        }
+        if self.seeks_any() && self.acquisitions.due <= self.lease.age() {
+            self.seek();
+        }
+    }
+
+    /// Renews all tenures, and moves the windows that the store has acknowledged.
+    fn renew(&mut self, nudged: bool) {
+        let now = self.lease.clock.unix_millis();
+        let until = now.saturating_add(self.lease.window);
+        let tenures = self.shards.iter_mut().enumerate().filter_map(|(at, shard)| Some((at, shard.tenure.as_mut()?)));
+        let (held, renewals): (Vec<_>, Vec<_>) = tenures.map(|(at, tenure)| (at, tenure.renewal(until))).unzip();
+        for (position, outcome) in held.into_iter().zip(self.outcomes(&renewals)) {
+            self.take(position, outcome, now);
+        }
+        let mut tenures = self.shards.iter().filter_map(|shard| shard.tenure.as_ref());
+        let failing = tenures.any(|tenure| tenure.failing);
+        let ended = self.shards.iter().all(|shard| shard.tenure.as_ref().is_none_or(|held| held.grant().until <= now));
+        if failing {
+            self.renewals.pace.failed(ended);
+            self.lease.failed();
+        } else {
+            self.renewals.pace.succeeded(nudged);
+        }
+        self.renewals.plan(self.lease.age());
+        if !failing && self.holds_any() {
+            self.lease.succeeded();
+        }
+    }
+
+    /// Sends renewals, and returns an outcome for each.
+    fn outcomes(&self, renewals: &[Renewal]) -> Vec<Result<Grant, Arc<LeaseError>>> {
+        let store = &self.lease.store;
+        let called = caught("renewing the lease", "the store", || {
+            Ok(if let [one] = renewals { vec![store.renew(one)] } else { store.renew_all(renewals) })
+        });
+        let mut outcomes: Vec<_> = match called {
+            Ok(outcomes) => outcomes.into_iter().map(|outcome| outcome.map_err(Arc::new)).collect(),
+            Err(error) => vec![Err(Arc::new(error)); renewals.len()],
+        };
+        if outcomes.len() != renewals.len() {
+            let source = format!("the store returned {} outcomes for {} renewals", outcomes.len(), renewals.len());
+            let error = LeaseError::Unavailable { doing: "renewing the leases".into(), source: source.into() };
+            // No outcome can be told from the others.
+            outcomes = vec![Err(Arc::new(error)); renewals.len()];
+        }
+        outcomes
+    }
+
+    /// Takes the outcome of a renewal that was sent at `now`, in Unix milliseconds.
+    fn take(&mut self, position: usize, outcome: Result<Grant, Arc<LeaseError>>, now: u64) {
+        let lease = &*self.lease;
+        let Some(tenure) = self.shards[position].tenure.as_mut() else { return };
+        match outcome.and_then(|granted| tenure.check(&granted).map(|()| granted).map_err(Arc::new)) {
+            Ok(granted) => {
+                let (before, failing, ended) = (tenure.grant().until, tenure.failing, tenure.ended);
+                lease.extend(position, granted.until);
+                tenure.renewed(granted);
+                quietly(|| {
+                    let grant = tenure.grant();
+                    if failing {
+                        trace::lease_renewed(grant, lease.left(grant));
                     }
-                    match lease.acquire(label) {
-                        Ok(grant) => break grant,
-                        Err(error) => {
-                            let error = Arc::new(error);
-                            lease.failed(&error);
-                            if !mem::replace(&mut told, true) {
-                                trace::lease_not_acquired(&error);
-                            }
-                        }
+                    if !ended && before <= now {
+                        trace::lease_renewed_late(grant, lease.left(grant));
                     }
-                };
-                ended = false;
-                unanswered = None;
+                });
             }
+            Err(error) if matches!(*error, LeaseError::Lost { .. }) => self.lose(position, &error),
             // The store may or may not have the new window: the old one stands until it says so.
             Err(error) => {
-                let error = Arc::new(error);
-                if lease.failed(&error) {
-                    trace::lease_degraded(&grant, lease.left(&grant), &error);
+                lease.note(&error);
+                let degraded = !tenure.failing;
+                let ended = tenure.grant().until <= now && !tenure.ended;
+                tenure.failing = true;
+                tenure.ended |= ended;
+                quietly(|| {
+                    let grant = tenure.grant();
+                    if degraded {
+                        trace::lease_degraded(grant, lease.left(grant), &error);
+                    }
+                    if ended {
+                        trace::window_ended(grant, &error);
+                    }
+                });
+            }
+        }
+    }
+
+    /// Ends issue at a position, whose next node is sought as [`OnLost`] says.
+    fn lose(&mut self, position: usize, error: &Arc<LeaseError>) {
+        // The reason first: a caller that finds it lost can read it. IDs issued until it is closed are in its window.
+        self.lease.note(error);
+        let shard = &mut self.shards[position];
+        shard.used_until = shard.used_until.max(self.lease.end(position));
+        let tenure = shard.tenure.take();
+        if !self.told {
+            self.acquisitions.pace.failed(false);
+            self.acquisitions.plan(self.lease.age());
+        }
+        quietly(|| match (tenure, self.lease.on_lost) {
+            (Some(tenure), OnLost::Stop) => trace::lease_lost_for_good(tenure.grant(), error),
+            (Some(tenure), OnLost::Reacquire) => trace::lease_lost(tenure.grant(), error),
+            (None, _) => {}
+        });
+    }
+
+    /// Acquires a node for each position that has none, up to the first failure.
+    fn seek(&mut self) {
+        match self.acquire_all() {
+            Ok(()) => {
+                self.told = false;
+                self.acquisitions.pace.succeeded(false);
+            }
+            Err(error) => {
+                match &error {
+                    LeaseError::Resting { wait, .. } | LeaseError::ClockBehind { wait, .. } => {
+                        self.acquisitions.pace.rests(whole_millis(*wait));
+                    }
+                    _ => self.acquisitions.pace.failed(true),
                 }
-                if trace::ON && lease.left(&grant) == 0 && !mem::replace(&mut ended, true) {
-                    trace::window_ended(&grant, &error);
+                self.acquisitions.plan(self.lease.age());
+                let error = Arc::new(error);
+                self.lease.note(&error);
+                if !self.told {
+                    self.told = true;
+                    quietly(|| trace::lease_not_acquired(&error));
                 }
             }
         }
     }
+
+    fn acquire_all(&mut self) -> Result<(), LeaseError> {
+        for (position, shard) in self.shards.iter_mut().enumerate() {
+            if shard.tenure.is_none() {
+                let held = caught("acquiring a lease", "the clock", || {
+                    self.lease.acquire(position, &self.label, shard.used_until)
+                });
+                shard.tenure = Some(Tenure::new(held?));
+            }
+        }
+        if !self.shards.iter().any(|shard| shard.tenure.as_ref().is_some_and(|tenure| tenure.failing)) {
+            // All windows are new, or were renewed when they were last due.
+            self.renewals.pace.succeeded(false);
+            self.renewals.plan(self.lease.age());
+            self.lease.succeeded();
+        }
+        Ok(())
+    }
+
+    /// Gives all nodes back, and returns the first error.
+    fn release(mut self) -> Result<(), LeaseError> {
+        let mut outcome = Ok(());
+        for (position, shard) in self.shards.iter_mut().enumerate() {
+            let released = match shard.tenure.take() {
+                Some(tenure) => caught("releasing the lease", "the clock", || self.lease.release(position, &tenure)),
+                None => Err(lost()),
+            };
+            outcome = outcome.and(released);
+        }
+        outcome
+    }
 }
 
-/// What a release answers where there is nothing left to give back.
+/// What a release returns where there is nothing left to give back.
 pub(super) fn lost() -> LeaseError {
     LeaseError::Lost { found: "it was lost before it could be given back".into() }
-}
-
-/// Waits for the next turn; whether the generator is gone.
-fn hung_up(nudged: &Receiver<()>, pause: Duration) -> bool {
-    matches!(nudged.recv_timeout(pause), Err(RecvTimeoutError::Disconnected))
 }

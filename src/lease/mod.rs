@@ -76,6 +76,8 @@
 //! Restart=always
 //! ```
 
+mod builder;
+mod caught;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
@@ -83,21 +85,33 @@ mod error;
 mod etcd;
 mod file;
 mod generator;
+mod hold;
 mod keeper;
 mod label;
+mod pace;
+mod pointer;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod realm;
+mod sharded;
+mod shared;
+mod state;
 mod status;
+mod tenure;
 
+pub use builder::LeasedGeneratorBuilder;
 pub use error::LeaseError;
 #[cfg(feature = "etcd")]
 pub use etcd::{EtcdStore, EtcdStoreBuilder};
 pub use file::FileStore;
-pub use generator::{LeaseState, LeasedGenerator, LeasedGeneratorBuilder, OnLost};
+pub use generator::LeasedGenerator;
 #[cfg(feature = "postgres")]
 pub use postgres::{Identity, PostgresStore, PostgresStoreBuilder};
+pub use sharded::ShardedLeasedGenerator;
+pub use state::{LeaseState, OnLost};
 pub use status::NodeStatus;
+
+use core::fmt;
 
 use crate::epoch::Epoch;
 use crate::node::{Node, random};
@@ -123,9 +137,11 @@ use crate::node::{Node, random};
 ///   [`Unavailable`](LeaseError::Unavailable): the caller goes on with what it has, and asks again.
 /// - **Calls end.** A call that hangs keeps the keeper from renewing, and a drop from returning: set timeouts.
 ///
+/// A store behind `&`, `Arc` or `Box` is a store too, so a process can keep its store and ask it for its nodes.
+///
 /// All times are Unix milliseconds. Calls come from one thread at a time for each grant, not more often than a few
 /// times per window.
-pub trait LeaseStore: Send + Sync {
+pub trait LeaseStore: fmt::Debug + Send + Sync {
     /// The epoch of all nodes in the store: a store serves one epoch and one bit layout, and refuses others when it is
     /// opened.
     fn epoch(&self) -> Epoch;

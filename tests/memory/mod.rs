@@ -3,8 +3,9 @@
 #![allow(dead_code, reason = "every test file is a crate of its own and uses a part of this")]
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use pyflake::lease::{Grant, LeaseError, LeaseStore, Renewal, Request};
 use pyflake::{Epoch, Node};
@@ -27,8 +28,33 @@ pub(crate) struct Shared {
     pub(crate) down: AtomicBool,
     /// Everything is done, and nothing answers.
     pub(crate) deaf: AtomicBool,
-    /// A renewal panics, and takes the keeper's thread with it.
-    pub(crate) deadly: AtomicBool,
+    /// How many calls have been made.
+    pub(crate) calls: AtomicU64,
+    /// How many of them returned `Lost`.
+    pub(crate) lost: AtomicU64,
+    /// How many renewals each call of `renew_all` had.
+    pub(crate) batches: Mutex<Vec<usize>>,
+    /// `renew_all` returns an outcome less than it had renewals.
+    pub(crate) short: AtomicBool,
+    /// The floors of grants are forgotten: the broken store of negative controls.
+    pub(crate) forgetful: AtomicBool,
+    /// When calls panic.
+    pub(crate) panics: Mutex<Panics>,
+    /// `renew` returns `Ok` and leaves the window as it is.
+    pub(crate) stuck: AtomicBool,
+    /// `acquire` returns `Resting` with this many milliseconds, unless that is 0.
+    pub(crate) resting: AtomicU64,
+}
+
+/// When a store panics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Panics {
+    #[default]
+    Never,
+    /// Nothing is done before.
+    Before,
+    /// What was asked for is done before.
+    After,
 }
 
 /// A store in memory; clones are the same one.
@@ -65,21 +91,40 @@ impl MemoryStore {
         self.0.deaf.store(deaf, Ordering::SeqCst);
     }
 
+    pub(crate) fn set_panics(&self, panics: Panics) {
+        *self.0.panics.lock().unwrap() = panics;
+    }
+
+    pub(crate) fn calls(&self) -> u64 {
+        self.0.calls.load(Ordering::SeqCst)
+    }
+
+    fn panic_if(&self, when: Panics) {
+        let panics = *self.0.panics.lock().unwrap();
+        assert!(panics != when, "a bug in the store");
+    }
+
+    fn lost(&self) -> LeaseError {
+        self.0.lost.fetch_add(1, Ordering::SeqCst);
+        LeaseError::Lost { found: "another owner".into() }
+    }
+
     fn reach(&self) -> Result<(), LeaseError> {
+        self.0.calls.fetch_add(1, Ordering::SeqCst);
+        self.panic_if(Panics::Before);
         if self.0.down.load(Ordering::SeqCst) { Err(unavailable()) } else { Ok(()) }
     }
 
-    fn answer<T>(&self, answer: T) -> Result<T, LeaseError> {
+    fn answer<T>(&self, rows: MutexGuard<'_, BTreeMap<Node, Row>>, answer: T) -> Result<T, LeaseError> {
+        // The test's own lock, which a panic would poison.
+        drop(rows);
+        self.panic_if(Panics::After);
         if self.0.deaf.load(Ordering::SeqCst) { Err(unavailable()) } else { Ok(answer) }
     }
 }
 
 fn unavailable() -> LeaseError {
     LeaseError::Unavailable { doing: "asking the store".into(), source: "it does not answer".into() }
-}
-
-fn lost() -> LeaseError {
-    LeaseError::Lost { found: "another owner".into() }
 }
 
 impl LeaseStore for MemoryStore {
@@ -89,16 +134,21 @@ impl LeaseStore for MemoryStore {
 
     fn acquire(&self, request: &Request) -> Result<Grant, LeaseError> {
         self.reach()?;
+        let resting = self.0.resting.load(Ordering::SeqCst);
+        if resting > 0 {
+            let wait = Duration::from_millis(resting);
+            return Err(LeaseError::Resting { wait, cause: "the store was restored".into() });
+        }
         let mut rows = self.0.rows.lock().unwrap();
         for &node in &self.0.nodes {
             let row = rows.entry(node).or_default();
             if row.holder.is_none() {
-                let floor = row.until;
+                let floor = if self.0.forgetful.load(Ordering::SeqCst) { 0 } else { row.until };
                 row.token += 1;
                 row.holder = Some(request.owner.nonce);
                 row.until = request.now.max(floor) + request.window;
                 let (token, until, owner) = (row.token, row.until, request.owner.clone());
-                return self.answer(Grant { node, floor, until, token, owner });
+                return self.answer(rows, Grant { node, floor, until, token, owner });
             }
         }
         Err(LeaseError::NoFreeNode { nodes: self.0.nodes.len() })
@@ -106,15 +156,27 @@ impl LeaseStore for MemoryStore {
 
     fn renew(&self, renewal: &Renewal) -> Result<Grant, LeaseError> {
         self.reach()?;
-        assert!(!self.0.deadly.load(Ordering::SeqCst), "a bug in the store");
         let mut rows = self.0.rows.lock().unwrap();
         let row = rows.entry(renewal.grant.node).or_default();
         if row.token != renewal.grant.token || !row.holder.is_some_and(|nonce| renewal.is_by(nonce)) {
-            return Err(lost());
+            drop(rows);
+            return Err(self.lost());
         }
-        row.until = row.until.max(renewal.until);
+        if !self.0.stuck.load(Ordering::SeqCst) {
+            row.until = row.until.max(renewal.until);
+        }
         row.holder = Some(renewal.next_nonce);
-        self.answer(renewal.granted(row.until))
+        let granted = renewal.granted(row.until);
+        self.answer(rows, granted)
+    }
+
+    fn renew_all(&self, renewals: &[Renewal]) -> Vec<Result<Grant, LeaseError>> {
+        self.0.batches.lock().unwrap().push(renewals.len());
+        let mut outcomes: Vec<_> = renewals.iter().map(|renewal| self.renew(renewal)).collect();
+        if self.0.short.load(Ordering::SeqCst) {
+            outcomes.pop();
+        }
+        outcomes
     }
 
     fn release(&self, grant: &Grant, used_until: u64) -> Result<(), LeaseError> {
@@ -122,10 +184,11 @@ impl LeaseStore for MemoryStore {
         let mut rows = self.0.rows.lock().unwrap();
         let row = rows.entry(grant.node).or_default();
         if row.token != grant.token || row.holder != Some(grant.owner.nonce) {
-            return Err(lost());
+            drop(rows);
+            return Err(self.lost());
         }
         row.holder = None;
         row.until = used_until;
-        self.answer(())
+        self.answer(rows, ())
     }
 }

@@ -124,24 +124,74 @@ fn a_holder_is_seen_and_can_be_evicted(url: &str, store: impl pyflake::lease::Le
     let table = run(&["nodes", url, "--realm", &realm]);
     assert!(stderr(&table).contains("1 of 1024 nodes held, epoch 1288834974657"));
 
-    let release = ["release", url, &node, "--realm", &realm];
-    assert_error(&run(&release), 2, &["--force", "a holder that lives"]);
-    let forced = run(&[&release[..], &["--force"]].concat());
+    let evict = ["evict", url, &node, "--realm", &realm];
+    assert_error(&run(&evict), 2, &["--force", "a holder that lives"]);
+    let forced = run(&[&evict[..], &["--force"]].concat());
     assert_eq!(forced.status.code(), Some(0), "{}", stderr(&forced));
     assert!(stderr(&forced).starts_with("warning: a holder that lives"));
-    assert_eq!(str::from_utf8(&forced.stdout).unwrap(), format!("released {node}, held by api-7\n"));
-    assert_error(&run(&[&release[..], &["--force"]].concat()), 2, &["nobody holds"]);
+    assert_eq!(str::from_utf8(&forced.stdout).unwrap(), format!("evicted api-7 from {node}\n"));
+    assert_error(&run(&[&evict[..], &["--force"]].concat()), 2, &["nobody holds"]);
     assert_error(&run(&["nodes", url, "--realm", "nobody's"]), 1, &["nobody's"]);
 }
 
 #[test]
 fn what_does_not_fit_is_refused() {
-    assert_error(&run(&["release", "/tmp", "7/16", "--force"]), 2, &["end that"]);
-    assert_error(&run(&["release", "/tmp", "7/32", "--force"]), 2, &["its seed is above 31"]);
+    for force in [&[][..], &["--force"]] {
+        assert_error(&run(&[&["evict", "/tmp", "7/16"], force].concat()), 2, &["nothing to do", "end that"]);
+    }
+    assert_error(&run(&["evict", "/tmp", "7/32", "--force"]), 2, &["its seed is above 31"]);
     let dir = Directory::new("refused");
     assert_error(&run(&["nodes", dir.path()]), 1, &[dir.path()]);
     assert_error(&run(&["generate", "--lease", dir.path(), "--pid", "3"]), 2, &["--pid", "--lease"]);
     run(&["generate", "--lease", dir.path()]);
     let other = run(&["generate", "--lease", dir.path(), "--epoch", "1420070400000"]);
     assert_error(&other, 2, &["1420070400000", "1555301520000"]);
+}
+
+/// A URL is never a directory of that name: two machines would each have their own.
+#[test]
+fn a_url_of_no_store_is_refused() {
+    let dir = Directory::new("url");
+    std::fs::create_dir(&dir.0).unwrap();
+    let urls = ["redis://x@y/z", "Mysql://y/z", "postgre://x:secret@y/z", "a+b.c-d://e"];
+    for url in urls {
+        for command in [&["generate", "--lease", url][..], &["nodes", url], &["evict", url, "7/16", "--force"]] {
+            let output = pyflake(command).current_dir(&dir.0).output().unwrap();
+            assert_error(&output, 2, &["no store has URLs", "postgres://"]);
+            assert!(!stderr(&output).contains("secret"));
+        }
+    }
+    assert_eq!(std::fs::read_dir(&dir.0).unwrap().count(), 0, "a directory was made");
+}
+
+#[test]
+fn a_url_of_a_store_is_never_a_directory() {
+    let dir = Directory::new("store-url");
+    std::fs::create_dir(&dir.0).unwrap();
+    for url in ["postgres://x@127.0.0.1:1/z", "POSTGRES://x@127.0.0.1:1/z", "postgresql://127.0.0.1:1/z"] {
+        let output = pyflake(&["generate", "--lease", url]).current_dir(&dir.0).output().unwrap();
+        let built = cfg!(feature = "postgres");
+        assert_error(&output, if built { 1 } else { 2 }, &[if built { "127.0.0.1:1" } else { "--features postgres" }]);
+    }
+    for url in ["http://127.0.0.1:1", "HTTPS://127.0.0.1:1"] {
+        let output = pyflake(&["generate", "--lease", url]).current_dir(&dir.0).output().unwrap();
+        let built = cfg!(feature = "etcd");
+        assert_error(&output, if built { 1 } else { 2 }, &[if built { "127.0.0.1:1" } else { "--features etcd" }]);
+    }
+    assert_eq!(std::fs::read_dir(&dir.0).unwrap().count(), 0, "a directory was made");
+}
+
+#[test]
+fn a_directory_may_have_any_name() {
+    use std::os::unix::ffi::OsStrExt;
+
+    let dir = Directory::new("name");
+    std::fs::create_dir(&dir.0).unwrap();
+    for name in [&b"caf\xe9"[..], b"./a://b", b"1://2"] {
+        let name = std::ffi::OsStr::from_bytes(name);
+        let leased = pyflake(&["generate", "--lease"]).arg(name).current_dir(&dir.0).output().unwrap();
+        assert_eq!(leased.status.code(), Some(0), "{}", stderr(&leased));
+        let nodes = pyflake(&["nodes"]).arg(name).current_dir(&dir.0).output().unwrap();
+        assert!(stderr(&nodes).contains("0 of 1024 nodes held"), "{}", stderr(&nodes));
+    }
 }

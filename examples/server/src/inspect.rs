@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use pyflake::{Epoch, Error, PyflakeClient, Snowflake};
+use pyflake::{Epoch, ParseError, PyflakeClient, Snowflake};
 use serde::Serialize;
 
 use crate::refusal::Refusal;
@@ -32,9 +32,9 @@ pub(crate) async fn inspect(
     text: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Parts>, Refusal> {
     let Path(text) = text.map_err(|rejection| Refusal::bad_request(rejection.body_text()))?;
-    let id = text.parse().map_err(|error: Error| {
+    let id = text.parse().map_err(|error: ParseError| {
         let refusal = Refusal::bad_request(error.to_string());
-        if let Error::InvalidId { position, .. } = error { refusal.at(position) } else { refusal }
+        if let ParseError::Id { position, .. } = error { refusal.at(position) } else { refusal }
     })?;
     Ok(Json(Parts::of(id, client.info().epoch)))
 }

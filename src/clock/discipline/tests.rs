@@ -340,6 +340,10 @@ impl Clock for SimClock {
     fn stats(&self) -> ClockStats {
         self.clock.stats()
     }
+
+    fn is_simulated(&self) -> bool {
+        true
+    }
 }
 
 /// Issues IDs for a while, some 10 every 0.1 ms with a burst now and then, and checks that every call answers, that IDs

@@ -3,17 +3,18 @@
 
 use core::fmt::Debug;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read};
 use std::path::Path;
+use std::time::SystemTime;
 
 use crate::lease::file::text::MAX_BYTES;
 
 /// A disk.
 pub(super) trait Disk: Debug + Send + Sync {
     /// A file that is open for writing.
-    type File;
+    type File: Debug + Send + Sync;
     /// A file that is locked until this is dropped.
-    type Lock: Debug + Send;
+    type Lock: Debug + Send + Sync;
 
     /// Creates a directory and its parents, where they are missing.
     fn create_dirs(&self, dir: &Path) -> io::Result<()>;
@@ -27,14 +28,17 @@ pub(super) trait Disk: Debug + Send + Sync {
     /// Creates a file that must not exist.
     fn create(&self, path: &Path) -> io::Result<Self::File>;
 
-    /// Writes to a file.
-    fn write(&self, file: &mut Self::File, bytes: &[u8]) -> io::Result<()>;
+    /// Writes to a file, from an offset on.
+    fn write(&self, file: &Self::File, offset: u64, bytes: &[u8]) -> io::Result<()>;
 
-    /// Makes what a file holds outlast a crash of the machine; its name is another matter.
+    /// Makes the content of a file outlast a crash of the machine; its name is another matter.
     fn sync(&self, file: &Self::File) -> io::Result<()>;
 
-    /// Gives a file another name, which then stands for it alone.
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Whether there is a file of this name.
+    fn exists(&self, path: &Path) -> io::Result<bool>;
+
+    /// Whether a name stands for this open file.
+    fn names(&self, path: &Path, file: &Self::File) -> io::Result<bool>;
 
     /// Gives a file a second name, which must not exist.
     fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
@@ -50,6 +54,12 @@ pub(super) trait Disk: Debug + Send + Sync {
 
     /// Whether a file is locked; one that is missing is not.
     fn is_locked(&self, path: &Path) -> io::Result<bool>;
+
+    /// Whether a name stands for this locked file.
+    fn names_lock(&self, path: &Path, lock: &Self::Lock) -> io::Result<bool>;
+
+    /// Sets the time of a locked file to now, for programs that remove files by their age.
+    fn touch(&self, lock: &Self::Lock) -> io::Result<()>;
 }
 
 /// The disk of this machine.
@@ -81,19 +91,59 @@ impl Disk for Os {
     }
 
     fn create(&self, path: &Path) -> io::Result<File> {
-        OpenOptions::new().write(true).create_new(true).open(path)
+        OpenOptions::new().read(true).write(true).create_new(true).open(path)
     }
 
-    fn write(&self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
+    #[cfg(unix)]
+    fn write(&self, file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
+    }
+
+    #[cfg(not(unix))]
+    fn write(&self, mut file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        use std::io::{Seek, SeekFrom, Write};
+
+        file.seek(SeekFrom::Start(offset))?;
         file.write_all(bytes)
     }
 
     fn sync(&self, file: &File) -> io::Result<()> {
-        file.sync_all()
+        file.sync_data()
     }
 
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        fs::rename(from, to)
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        match fs::symlink_metadata(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            metadata => metadata.map(|_| true),
+        }
+    }
+
+    #[cfg(unix)]
+    fn names(&self, path: &Path, file: &File) -> io::Result<bool> {
+        use std::os::unix::fs::MetadataExt;
+
+        match fs::metadata(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            named => {
+                let (named, open) = (named?, file.metadata()?);
+                Ok((named.dev(), named.ino()) == (open.dev(), open.ino()))
+            }
+        }
+    }
+
+    /// std has no number of a file elsewhere. Its content does as well: a record has its holder's random number.
+    #[cfg(not(unix))]
+    fn names(&self, path: &Path, mut file: &File) -> io::Result<bool> {
+        use std::io::{Seek, SeekFrom};
+
+        let named = match self.read(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            named => named?,
+        };
+        let mut open = Vec::new();
+        file.seek(SeekFrom::Start(0))?;
+        file.take(MAX_BYTES + 1).read_to_end(&mut open)?;
+        Ok(named == open)
     }
 
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -126,7 +176,7 @@ impl Disk for Os {
 
     fn is_locked(&self, path: &Path) -> io::Result<bool> {
         let file = match File::open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
             file => file?,
         };
         // Shared, so that two who look do not see each other.
@@ -135,5 +185,20 @@ impl Disk for Os {
             Err(TryLockError::WouldBlock) => Ok(true),
             Err(TryLockError::Error(error)) => Err(error),
         }
+    }
+
+    #[cfg(unix)]
+    fn names_lock(&self, path: &Path, lock: &File) -> io::Result<bool> {
+        self.names(path, lock)
+    }
+
+    /// std has no number of a file elsewhere, and a locked file cannot be read.
+    #[cfg(not(unix))]
+    fn names_lock(&self, path: &Path, _: &File) -> io::Result<bool> {
+        self.exists(path)
+    }
+
+    fn touch(&self, lock: &File) -> io::Result<()> {
+        lock.set_modified(SystemTime::now())
     }
 }

@@ -68,7 +68,7 @@ pub(super) fn record(dir: &Path, node: Node, token: u64) -> PathBuf {
     dir.join(format!("{}.{token}", stem(node)))
 }
 
-/// Where the records of a tenure are written first; the owner's number keeps two writers apart.
+/// Where the record of a tenure is written first; the owner's number keeps two writers apart.
 pub(super) fn record_temp(dir: &Path, node: Node, nonce: u64) -> PathBuf {
     dir.join(format!("{}.{nonce:016x}{TEMP}", stem(node)))
 }

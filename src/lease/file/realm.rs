@@ -8,12 +8,13 @@ use crate::epoch::Epoch;
 use crate::lease::LeaseError;
 use crate::lease::file::disk::Disk;
 use crate::lease::file::names;
-use crate::lease::file::text::{Fields, Text, read, unavailable, write};
+use crate::lease::file::text::{Fields, Text, create, read, unavailable};
 use crate::lease::realm::Realm;
 use crate::node::generate_seed;
 
 impl Text for Realm {
     const TITLE: &str = "pyflake realm";
+    const VERSION: &str = "1";
 
     fn read(fields: &mut Fields<'_>) -> Result<Self, String> {
         Ok(Realm { epoch: Epoch::from_unix_millis(fields.next("epoch")?), layout: fields.next("layout")? })
@@ -34,7 +35,7 @@ pub(super) fn find<D: Disk>(disk: &D, dir: &Path) -> Result<Option<Realm>, Lease
         names => names.map_err(|error| unavailable("listing", dir, error))?,
     };
     let path = names::realm(dir);
-    let realm = read(disk, &path, |reason| corrupt(&path, reason))?;
+    let realm = read(disk, &path, Realm::parse, |reason| corrupt(&path, reason))?;
     if realm.is_none() && !names::sort(names.iter().map(String::as_str)).is_empty() {
         return Err(missing(dir));
     }
@@ -55,7 +56,7 @@ pub(super) fn found<D: Disk>(disk: &D, dir: &Path, epoch: Epoch) -> Result<(), L
         }
     }
     let temp = names::realm_temp(dir, generate_seed(64)?);
-    write(disk, &temp, &Realm::new(epoch))?;
+    create(disk, &temp, Realm::new(epoch).to_text().as_bytes())?;
     let path = names::realm(dir);
     let linked = disk.link(&temp, &path);
     // If it stays, it is 80 bytes of rubbish.

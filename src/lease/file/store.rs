@@ -1,38 +1,57 @@
-//! The protocol: which file is written when.
+//! The protocol: the order of all writes and reads.
+//!
+//! # The steps
+//!
+//! Each tenure of a node has a token and a record of its own, `node-PP-SS.TOKEN`. A record is created once, by a link,
+//! which fails if the name exists. It is never replaced, and nobody but a later tenure deletes it.
+//!
+//! - **Acquire**: list the records; link the one with the next token; sync the directory. Then list again, read all
+//!   earlier records, and check that the own name still stands for the own file. The floor is the latest end in the
+//!   earlier records. Then delete these in the order of their tokens, and stop where that fails.
+//! - **Renew**: overwrite the older slot of the own record, through the file that the holder keeps open; sync the file.
+//!   Then check that (B) there is no record with the next token, and after that, that (A) the own name still stands for
+//!   the own file. Only then acknowledge the new `until`.
 //!
 //! # Why the windows of a node do not overlap
 //!
-//! Each tenure of a node has a token and a record of its own, `node-PP-SS.TOKEN`; it is created by a link, which fails
-//! if the name exists, so no two tenures share a token. Two rules, each a write and then a look:
+//! A listing may miss a name that is created or deleted meanwhile, and never misses a name that is there all the time.
+//! No name is ever replaced, so two facts follow:
 //!
-//! - An `until` is acknowledged only once it is in the tenure's record for good, and after that no later tenure is in
-//!   the directory.
-//! - The floor of a tenure is the largest `until` in the records of all earlier ones, read after its own is in the
-//!   directory.
+//! - A tenure that is linked while an earlier record is there finds that record in its second listing, or the record
+//!   was deleted by a tenure that is later still. That one deleted the records of both, in the order of their tokens, so
+//!   the third check of the acquire fails: the own name is gone.
+//! - The tokens of tenures follow each other. If any later tenure was linked before check B, then the next token was
+//!   linked too. Either B finds it, or it was deleted. The own record was deleted before it, so A fails.
 //!
-//! So of any two tenures, either the later finds what the earlier has written, and starts there, or the earlier finds
-//! the later, and is lost. The locks have no part in this: they say who may try, and whose holder is dead. If they do
-//! not work, or somebody deletes a lock file, then leases are lost, and no ID is issued twice.
+//! So if B and A pass, every later tenure is linked after B, and reads what was written before B. The order matters: with
+//! A before B, both names may be deleted in between.
+//!
+//! The locks have no part in this: they say who may try, and whose holder is dead. If locks do not work, or somebody
+//! deletes a lock file, then leases are lost, and no ID is issued twice. A renewal checks that the lock file still has
+//! its name, so that such a holder is lost before another one takes the node.
 //!
 //! # Why that holds through a crash
 //!
-//! "For good" is: write another file, sync it, give it the record's name, sync the directory. A crash leaves the old
-//! record or the new one, whole. A step that fails makes the outcome unknown, and the next write says it all again: no
-//! write is spared because the file looks right already, as what can be read need not have reached the disk. Earlier
-//! records go only when the tenure's own is there for good, and its `until` is never below theirs.
+//! A renewal overwrites the slot that was not acknowledged last, and syncs the file. So a crash leaves the old slot, the
+//! new one, or a torn one, and always the acknowledged one: see the record for how the end of a window is known then.
+//! After a failed sync the outcome is unknown, and the next renewal writes the same slot again: no write is spared
+//! because the file looks right already, as what can be read need not have reached the disk. Earlier records are deleted
+//! only when the tenure's own is there for good, and its `until` is never below theirs; so it does not matter which
+//! deletions a crash keeps.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::epoch::Epoch;
 use crate::fork;
 use crate::lease::file::disk::Disk;
 use crate::lease::file::names::{self, Files};
 use crate::lease::file::realm;
-use crate::lease::file::record::Record;
-use crate::lease::file::text::{read, unavailable, write};
+use crate::lease::file::record::{Record, Slots};
+use crate::lease::file::text::{Text, create, read, unavailable};
 use crate::lease::label::printable;
 use crate::lease::realm::Realm;
 use crate::lease::{Grant, LeaseError, NodeStatus, Renewal, Request};
@@ -45,20 +64,37 @@ pub(super) struct Store<D: Disk> {
     dir: PathBuf,
     epoch: Epoch,
     /// Never locked across a file operation: a fork must not find it locked for long.
-    held: Mutex<HashMap<Node, Held<D::Lock>>>,
+    held: Mutex<HashMap<Node, Held<D>>>,
     /// The process that opened it (see `fork::generation`).
     generation: u64,
 }
 
 /// A node that was acquired here.
 #[derive(Debug)]
-struct Held<L> {
+struct Held<D: Disk> {
     token: u64,
     nonce: u64,
     floor: u64,
+    /// The length of the window that was asked for: the `reach` of a record is that far beyond its `until`.
+    window: u64,
+    /// The count of the last write that was acknowledged.
+    count: u64,
+    /// The record.
+    file: Arc<D::File>,
     /// Locked for as long as it is there.
-    _lock: L,
+    lock: Arc<D::Lock>,
+    /// The last time that the lock file's own time was set.
+    touched: Instant,
 }
+
+impl<D: Disk> Clone for Held<D> {
+    fn clone(&self) -> Self {
+        Held { file: Arc::clone(&self.file), lock: Arc::clone(&self.lock), ..*self }
+    }
+}
+
+/// How often the lock file's time is set: programs that remove old files let them rest for days.
+const TOUCH: Duration = Duration::from_secs(3600);
 
 /// What earlier tenures have left of a node; zeros where there were none.
 #[derive(Clone, Copy, Default)]
@@ -162,7 +198,20 @@ impl<D: Disk> Store<D> {
         let token = before.token.saturating_add(1);
         let until = before.until.max(*now).saturating_add(*window);
         let label = printable(&owner.label);
-        let temp = self.write(&Record { epoch: self.epoch, node, token, until, nonce: owner.nonce, label })?;
+        let record = Record {
+            epoch: self.epoch,
+            node,
+            token,
+            count: 0,
+            until,
+            reach: until.saturating_add(*window),
+            nonce: owner.nonce,
+            label,
+        };
+        let temp = names::record_temp(&self.dir, node, owner.nonce);
+        // Not emptied: it may be a second name of a record.
+        self.tidy(&temp);
+        let file = create(&self.disk, &temp, &record.both())?;
         let path = names::record(&self.dir, node, token);
         let linked = self.disk.link(&temp, &path);
         self.tidy(&temp);
@@ -176,43 +225,64 @@ impl<D: Disk> Store<D> {
         let Some((&last, earlier)) = tokens.split_last() else { return Ok(None) };
         let Some(after) = self.past(node, earlier)? else { return Ok(None) };
         let floor = after.until.max(before.until);
-        if last != token || floor > until {
+        if last != token || floor > until || !self.names(&path, &file)? {
             return Ok(None);
         }
         for &token in earlier {
-            self.tidy(&names::record(&self.dir, node, token));
+            // A record that stays keeps the later ones: renewals rely on the order.
+            match self.disk.remove(&names::record(&self.dir, node, token)) {
+                Err(error) if error.kind() != ErrorKind::NotFound => break,
+                _ => {}
+            }
         }
         for temp in temps {
             self.tidy(&self.dir.join(temp));
         }
-        self.held().insert(node, Held { token, nonce: owner.nonce, floor, _lock: lock });
+        let _ = self.disk.touch(&lock);
+        let held = Held {
+            token,
+            nonce: owner.nonce,
+            floor,
+            window: *window,
+            count: 1,
+            file: Arc::new(file),
+            lock: Arc::new(lock),
+            touched: Instant::now(),
+        };
+        self.held().insert(node, held);
         Ok(Some(Grant { node, floor, until, token, owner: owner.clone() }))
     }
 
     pub(super) fn renew(&self, renewal: &Renewal) -> Result<Grant, LeaseError> {
         self.not_forked()?;
         let grant = &renewal.grant;
-        let floor = self.floor(grant, |nonce| renewal.is_by(nonce))?;
-        let record = self.own(grant, |nonce| renewal.is_by(nonce))?;
-        let until = record.until.max(renewal.until);
-        self.replace(&Record { until, nonce: renewal.next_nonce, ..record })?;
-        self.still_last(grant)?;
-        if let Some(held) = self.held().get_mut(&grant.node) {
-            held.nonce = renewal.next_nonce;
+        let held = self.held_by(grant, |nonce| renewal.is_by(nonce))?;
+        self.check_lock(grant, &held)?;
+        let slots = self.own(grant, |nonce| renewal.is_by(nonce))?;
+        let until = slots.latest.until.max(renewal.until);
+        let reach = until.saturating_add(held.window);
+        self.write(grant, held.clone(), &slots, until, reach, renewal.next_nonce)?;
+        self.check_next(grant)?;
+        let path = names::record(&self.dir, grant.node, grant.token);
+        if !self.names(&path, &held.file)? {
+            return Err(lost(grant, GONE));
         }
-        Ok(Grant { floor, ..renewal.granted(until) })
+        Ok(Grant { floor: held.floor, ..renewal.granted(until) })
     }
 
     /// Gives a node back. The lock goes in any case: the caller is done with the node, and if the record could not be
     /// written, the old one rests the node for longer than it must.
     pub(super) fn release(&self, grant: &Grant, used_until: u64) -> Result<(), LeaseError> {
         self.not_forked()?;
-        let floor = self.floor(grant, |nonce| nonce == grant.owner.nonce)?;
-        let held = self.held().remove(&grant.node);
-        let record = self.own(grant, |nonce| nonce == grant.owner.nonce)?;
-        self.replace(&Record { until: used_until.max(floor), ..record })?;
-        drop(held);
-        Ok(())
+        let is_by = |nonce| nonce == grant.owner.nonce;
+        let held = self.held_by(grant, is_by)?;
+        let slots = self.own(grant, is_by);
+        // The lock goes once `held` is dropped. A caller whose last renewal had no answer tries its next nonce after `Lost`.
+        if !matches!(slots, Err(LeaseError::Lost { .. })) {
+            self.held().remove(&grant.node);
+        }
+        let until = used_until.max(held.floor);
+        self.write(grant, held, &slots?, until, until, grant.owner.nonce)
     }
 
     /// Every node that was ever used.
@@ -233,10 +303,10 @@ impl<D: Disk> Store<D> {
             NodeStatus { node, held, until: 0, token: 0, owner_label: label, acquired: None, problem: None };
         for &token in &files.tokens {
             match self.record(node, token) {
-                Ok(Some(Record { until, label, .. })) => {
-                    status.until = status.until.max(until);
+                Ok(Some(slots)) => {
+                    status.until = status.until.max(slots.end());
                     status.token = token;
-                    status.owner_label = label;
+                    status.owner_label = slots.latest.label;
                 }
                 // A later tenure has just removed it.
                 Ok(None) => {}
@@ -255,38 +325,109 @@ impl<D: Disk> Store<D> {
         Err(LeaseError::Unavailable { doing: format!("using {}", self.dir.display()), source })
     }
 
-    fn held(&self) -> MutexGuard<'_, HashMap<Node, Held<D::Lock>>> {
+    fn held(&self) -> MutexGuard<'_, HashMap<Node, Held<D>>> {
         // Nothing panics while it is locked, and each change is a single step.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The floor of a grant that is held here.
-    fn floor(&self, grant: &Grant, is_by: impl Fn(u64) -> bool) -> Result<u64, LeaseError> {
+    /// A grant that is held here.
+    fn held_by(&self, grant: &Grant, is_by: impl Fn(u64) -> bool) -> Result<Held<D>, LeaseError> {
         match self.held().get(&grant.node) {
-            Some(held) if held.token == grant.token && is_by(held.nonce) => Ok(held.floor),
+            Some(held) if held.token == grant.token && is_by(held.nonce) => Ok(held.clone()),
             _ => Err(lost(grant, "is not held here under its token and by its owner")),
         }
     }
 
+    /// Checks that the lock file still has its name, and sets its time now and then.
+    fn check_lock(&self, grant: &Grant, held: &Held<D>) -> Result<(), LeaseError> {
+        let path = names::lock(&self.dir, grant.node);
+        let named = self.disk.names_lock(&path, &held.lock);
+        if !named.map_err(|error| unavailable("reading the metadata of", &path, error))? {
+            self.held().remove(&grant.node);
+            return Err(lost(grant, &format!("has no lock any more: {} was deleted or replaced", path.display())));
+        }
+        if held.touched.elapsed() > TOUCH
+            && self.disk.touch(&held.lock).is_ok()
+            && let Some(held) = self.held().get_mut(&grant.node)
+        {
+            held.touched = Instant::now();
+        }
+        Ok(())
+    }
+
     /// The record of a grant, which no later tenure has followed.
-    fn own(&self, grant: &Grant, is_by: impl Fn(u64) -> bool) -> Result<Record, LeaseError> {
-        self.still_last(grant)?;
+    fn own(&self, grant: &Grant, is_by: impl Fn(u64) -> bool) -> Result<Slots, LeaseError> {
+        self.check_next(grant)?;
         // If it is gone the lock stays: whoever takes the node now knows of no window.
         match self.record(grant.node, grant.token)? {
-            Some(record) if is_by(record.nonce) => Ok(record),
-            Some(record) => Err(lost(grant, &format!("is held by another owner, {}", record.label))),
-            None => Err(lost(grant, "has no record any more")),
+            Some(slots) if is_by(slots.latest.nonce) => Ok(slots),
+            Some(slots) => Err(lost(grant, &format!("is held by another owner, {}", slots.latest.label))),
+            None => Err(lost(grant, GONE)),
         }
     }
 
-    fn still_last(&self, grant: &Grant) -> Result<(), LeaseError> {
-        match self.files_of(grant.node)?.tokens.last() {
-            Some(&token) if token > grant.token => {
-                self.held().remove(&grant.node);
-                Err(lost(grant, &format!("has a later tenure, with token {token}")))
-            }
-            _ => Ok(()),
+    /// Checks that there is no record of the next tenure.
+    fn check_next(&self, grant: &Grant) -> Result<(), LeaseError> {
+        // There is no tenure after the last token.
+        let Some(next) = grant.token.checked_add(1) else { return Ok(()) };
+        let path = names::record(&self.dir, grant.node, next);
+        if self.disk.exists(&path).map_err(|error| unavailable("looking for", &path, error))? {
+            self.held().remove(&grant.node);
+            return Err(lost(grant, &format!("has a later tenure, with token {next}")));
         }
+        Ok(())
+    }
+
+    /// Makes this store a copy of another one, as it is in a copy of the other one's process.
+    #[cfg(test)]
+    pub(super) fn copy(&self, other: &Self) {
+        self.held().clone_from(&other.held());
+    }
+
+    /// The same store, on another view of its disk.
+    #[cfg(test)]
+    pub(super) fn on(self, disk: D) -> Self {
+        Store { disk, ..self }
+    }
+
+    fn names(&self, path: &Path, file: &D::File) -> Result<bool, LeaseError> {
+        self.disk.names(path, file).map_err(|error| unavailable("reading the metadata of", path, error))
+    }
+
+    /// Writes a window to the record of a grant, for good.
+    fn write(
+        &self,
+        grant: &Grant,
+        mut held: Held<D>,
+        slots: &Slots,
+        until: u64,
+        reach: u64,
+        nonce: u64,
+    ) -> Result<(), LeaseError> {
+        // The slot that was acknowledged last: it stays while the other one is written.
+        let Some(last) = slots.counted(held.count) else {
+            return Err(self.corrupt(grant.node, grant.token, "lacks the slot that was written last".into()));
+        };
+        if until > last.reach {
+            // The last write did not allow for that much, so the first of two says how far the second may go.
+            let record = Record { count: held.count + 1, reach, ..last.clone() };
+            self.write_slot(grant, &mut held, &record)?;
+        }
+        let record = Record { count: held.count + 1, until, reach, nonce, ..last.clone() };
+        self.write_slot(grant, &mut held, &record)
+    }
+
+    fn write_slot(&self, grant: &Grant, held: &mut Held<D>, record: &Record) -> Result<(), LeaseError> {
+        let written = self.disk.write(&held.file, record.offset(), record.to_text().as_bytes());
+        written
+            .and_then(|()| self.disk.sync(&held.file))
+            .map_err(|error| unavailable("writing", &names::record(&self.dir, record.node, record.token), error))?;
+        (held.count, held.nonce) = (record.count, record.nonce);
+        // Not there if the node is given back.
+        if let Some(kept) = self.held().get_mut(&grant.node).filter(|kept| kept.token == grant.token) {
+            (kept.count, kept.nonce) = (record.count, record.nonce);
+        }
+        Ok(())
     }
 
     /// What the tenures with these tokens have left; `None` if one went away meanwhile, so another is taking the node.
@@ -294,46 +435,31 @@ impl<D: Disk> Store<D> {
         let mut past = Past::default();
         for &token in tokens {
             let Some(record) = self.record(node, token)? else { return Ok(None) };
-            past = Past { token, until: past.until.max(record.until) };
+            past = Past { token, until: past.until.max(record.end()) };
         }
         Ok(Some(past))
     }
 
-    fn record(&self, node: Node, token: u64) -> Result<Option<Record>, LeaseError> {
+    fn record(&self, node: Node, token: u64) -> Result<Option<Slots>, LeaseError> {
         let path = names::record(&self.dir, node, token);
-        let corrupt = |reason| {
-            let (pid, seed) = (node.pid(), node.seed());
-            let remedy = format!(
-                "the node is left out until the file is deleted; do that only when the clock is past the time of every \
-                 ID that was issued with pid {pid} and seed {seed}, as those may be issued again otherwise"
-            );
-            LeaseError::Corrupt { record: path.display().to_string(), reason, remedy }
-        };
-        let Some(record) = read::<Record>(&self.disk, &path, corrupt)? else { return Ok(None) };
-        if (record.epoch, record.node, record.token) == (self.epoch, node, token) {
-            Ok(Some(record))
+        let corrupt = |reason| self.corrupt(node, token, reason);
+        let Some(slots) = read(&self.disk, &path, Slots::parse, corrupt)? else { return Ok(None) };
+        let Record { epoch, node: of, token: number, .. } = slots.latest;
+        if (epoch, of, number) == (self.epoch, node, token) {
+            Ok(Some(slots))
         } else {
-            Err(corrupt(format!("is the record of epoch {}, {:?}, token {}", record.epoch, record.node, record.token)))
+            Err(corrupt(format!("is the record of epoch {epoch}, {of:?}, token {number}")))
         }
     }
 
-    /// Puts a record in the place of the one that is there, for good.
-    fn replace(&self, record: &Record) -> Result<(), LeaseError> {
-        let temp = self.write(record)?;
-        let path = names::record(&self.dir, record.node, record.token);
-        self.disk.rename(&temp, &path).map_err(|error| {
-            self.tidy(&temp);
-            unavailable("replacing", &path, error)
-        })?;
-        self.sync_dir()
-    }
-
-    /// Writes a record to a file that has no name to be found by yet.
-    fn write(&self, record: &Record) -> Result<PathBuf, LeaseError> {
-        let temp = names::record_temp(&self.dir, record.node, record.nonce);
-        // Not emptied: it may be a second name of the record.
-        self.tidy(&temp);
-        write(&self.disk, &temp, record).map(|()| temp)
+    fn corrupt(&self, node: Node, token: u64, reason: String) -> LeaseError {
+        let (pid, seed) = (node.pid(), node.seed());
+        let remedy = format!(
+            "the node is left out until the file is deleted; do that only when the clock is past the time of every \
+             ID that was issued with pid {pid} and seed {seed}, as those may be issued again otherwise"
+        );
+        let path = names::record(&self.dir, node, token);
+        LeaseError::Corrupt { record: path.display().to_string(), reason, remedy }
     }
 
     /// Removes a file that is no longer of use. If that fails it does no harm, and the next tenure tries again.
@@ -361,6 +487,8 @@ const INDICES: u64 = Node::COUNT as u64;
 fn node_at(index: u64) -> Node {
     Node::from_index(index as u16)
 }
+
+const GONE: &str = "has no record any more: it was deleted, by hand or by a later tenure";
 
 fn lost(grant: &Grant, how: &str) -> LeaseError {
     let Grant { node, token, .. } = grant;

@@ -1,8 +1,10 @@
 mod behaviour;
+mod cost;
 mod crash;
 mod files;
 mod race;
 mod sim;
+mod stress;
 
 use crate::epoch::Epoch;
 use crate::lease::{Owner, Request};

@@ -11,18 +11,21 @@ use crate::lease::LeaseError;
 use crate::lease::file::disk::Disk;
 
 /// No file is longer: what is read past it would be refused anyway.
-pub(super) const MAX_BYTES: u64 = 4096;
+pub(super) const MAX_BYTES: u64 = 8192;
 
 /// A kind of file. What is wrong with one is told as the end of a sentence that begins with its name.
 pub(super) trait Text: fmt::Display + Sized {
     /// The first line, up to the version of the format.
     const TITLE: &str;
 
+    /// The version of the format.
+    const VERSION: &str;
+
     /// Reads the lines between the title and the checksum.
     fn read(fields: &mut Fields<'_>) -> Result<Self, String>;
 
     fn to_text(&self) -> String {
-        let body = format!("{} 1\n{self}", Self::TITLE);
+        let body = format!("{} {}\n{self}", Self::TITLE, Self::VERSION);
         let sum = checksum(body.as_bytes());
         format!("{body}sum {sum:016x}\n")
     }
@@ -35,8 +38,11 @@ pub(super) trait Text: fmt::Display + Sized {
         let first = text.lines().next().unwrap_or_default();
         match first.strip_prefix(Self::TITLE) {
             None => return Err(format!("does not begin with \"{}\"", Self::TITLE)),
-            Some(" 1") => {}
-            Some(version) => return Err(format!("is of format{version}, and this version of pyflake knows format 1")),
+            Some(version) if version.strip_prefix(' ') == Some(Self::VERSION) => {}
+            Some(version) => {
+                let known = Self::VERSION;
+                return Err(format!("is of format{version}, and this version of pyflake knows format {known}"));
+            }
         }
         let mut fields = Fields(text.lines());
         fields.0.next();
@@ -63,24 +69,25 @@ fn checksum(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |sum, &byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// Writes a new file, and syncs it.
-pub(super) fn write<D: Disk>(disk: &D, path: &Path, text: &impl Text) -> Result<(), LeaseError> {
-    let mut file = disk.create(path).map_err(|error| unavailable("creating", path, error))?;
-    let written = disk.write(&mut file, text.to_text().as_bytes()).and_then(|()| disk.sync(&file));
-    written.map_err(|error| {
+/// Creates a file, and syncs it.
+pub(super) fn create<D: Disk>(disk: &D, path: &Path, bytes: &[u8]) -> Result<D::File, LeaseError> {
+    let file = disk.create(path).map_err(|error| unavailable("creating", path, error))?;
+    let written = disk.write(&file, 0, bytes).and_then(|()| disk.sync(&file));
+    written.map(|()| file).map_err(|error| {
         let _ = disk.remove(path);
         unavailable("writing", path, error)
     })
 }
 
 /// Reads a file, if it is there.
-pub(super) fn read<T: Text>(
+pub(super) fn read<T>(
     disk: &impl Disk,
     path: &Path,
+    parse: impl Fn(&[u8]) -> Result<T, String>,
     corrupt: impl Fn(String) -> LeaseError,
 ) -> Result<Option<T>, LeaseError> {
     match disk.read(path) {
-        Ok(bytes) => T::parse(&bytes).map(Some).map_err(corrupt),
+        Ok(bytes) => parse(&bytes).map(Some).map_err(corrupt),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(unavailable("reading", path, error)),
     }

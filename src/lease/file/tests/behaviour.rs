@@ -1,8 +1,10 @@
 //! What the store does, mostly on this machine's disk.
 
 use std::collections::{BTreeSet, HashSet};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 use std::{env, fs, process, thread};
 
 use super::sim::{DIR, Habit, Machine, Plan, SimDisk};
@@ -12,10 +14,10 @@ use crate::lease::file::store::Store;
 use crate::lease::{FileStore, Grant, LeaseError, LeaseStore, Owner, Renewal, Request};
 
 /// A directory of a test's own.
-struct TempDir(PathBuf);
+pub(super) struct TempDir(PathBuf);
 
 impl TempDir {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let dir = env::temp_dir().join(format!("pyflake-file-test-{}-{count}", process::id()));
@@ -23,7 +25,7 @@ impl TempDir {
         TempDir(dir)
     }
 
-    fn store(&self) -> FileStore {
+    pub(super) fn store(&self) -> FileStore {
         FileStore::open(&self.0, EPOCH).unwrap()
     }
 
@@ -31,7 +33,7 @@ impl TempDir {
         fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 }
@@ -179,6 +181,63 @@ fn a_holder_whose_lock_file_was_deleted_loses_the_node_to_the_next() {
 }
 
 #[test]
+fn a_holder_whose_lock_file_was_deleted_or_replaced_is_lost_at_its_next_renewal() {
+    let dir = TempDir::new();
+    let (store, lock) = (dir.store(), dir.path("node-03-17.lock"));
+    for replaced in [false, true] {
+        let grant = take(&store, 1, NOW).unwrap();
+        fs::remove_file(&lock).unwrap();
+        if replaced {
+            fs::write(&lock, "").unwrap();
+        }
+        let error = store.renew(&Renewal::new(grant.clone(), NOW + 20_000)).unwrap_err();
+        assert!(
+            matches!(&error, LeaseError::Lost { found } if found.contains("node-03-17.lock was deleted")),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn an_old_lock_file_is_as_new_once_the_node_is_taken() {
+    let dir = TempDir::new();
+    let lock = dir.path("node-03-17.lock");
+    let old = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+    let store = dir.store();
+    File::create(&lock).unwrap().set_modified(old).unwrap();
+    take(&store, 1, NOW).unwrap();
+    assert!(fs::metadata(&lock).unwrap().modified().unwrap().elapsed().unwrap() < Duration::from_secs(3600));
+}
+
+#[test]
+fn a_renewal_creates_and_removes_no_name() {
+    let dir = TempDir::new();
+    let store = dir.store();
+    let grant = take(&store, 1, NOW).unwrap();
+    let (names, changed) = (dir.names(), fs::metadata(&dir.0).unwrap().modified().unwrap());
+    let grant = store.renew(&Renewal::new(grant, NOW + 15_000)).unwrap();
+    store.renew(&Renewal::new(grant, NOW + 20_000)).unwrap();
+    assert_eq!((dir.names(), fs::metadata(&dir.0).unwrap().modified().unwrap()), (names, changed));
+}
+
+/// As the copies of a process have one, which a snapshot was taken of: the store's memory, and the files.
+#[test]
+fn of_two_copies_of_a_process_the_second_to_renew_is_lost() {
+    for first in [0, 1] {
+        let dir = TempDir::new();
+        let stores = [dir.store(), dir.store()];
+        let grant = take(&stores[0], 1, NOW).unwrap();
+        stores[1].0.copy(&stores[0].0);
+        let mine = stores[first].renew(&Renewal::new(grant.clone(), NOW + 15_000)).unwrap();
+        let copy = stores[1 - first].renew(&Renewal::new(grant.clone(), NOW + 20_000));
+        assert!(matches!(&copy, Err(LeaseError::Lost { found }) if found.contains("another owner")), "{copy:?}");
+        let mine = stores[first].renew(&Renewal::new(mine, NOW + 16_000)).unwrap();
+        assert_eq!(mine.until, NOW + 16_000);
+        stores[first].release(&mine, NOW + 1).unwrap();
+    }
+}
+
+#[test]
 fn a_holder_whose_record_was_deleted_is_lost_and_keeps_the_node_locked() {
     let dir = TempDir::new();
     let store = dir.store();
@@ -285,7 +344,7 @@ fn a_store_whose_directory_is_emptied_under_it_issues_no_more() {
     let store = dir.store();
     let grant = take(&store, 1, NOW).unwrap();
     fs::remove_dir_all(&dir.0).unwrap();
-    assert!(matches!(store.renew(&Renewal::new(grant.clone(), NOW)), Err(LeaseError::Unavailable { .. })));
+    assert!(matches!(store.renew(&Renewal::new(grant.clone(), NOW)), Err(LeaseError::Lost { .. })));
     assert!(matches!(store.acquire(&request(2, NOW)), Err(LeaseError::Corrupt { .. })));
     let fresh = dir.store();
     // The same node, and the same token: the owner tells them apart.

@@ -6,7 +6,7 @@ use super::sim::{DIR, Habit, Machine, Plan, SimDisk};
 use super::{EPOCH, NOW, WINDOW, node, request};
 use crate::epoch::Epoch;
 use crate::lease::file::names;
-use crate::lease::file::record::Record;
+use crate::lease::file::record::{OldRecord as Record, Record as Slot, SLOT, Slots};
 use crate::lease::file::store::Store;
 use crate::lease::file::text::Text;
 use crate::lease::{LeaseError, Renewal};
@@ -30,6 +30,7 @@ fn sealed(body: &str) -> String {
 
     impl Text for Lines {
         const TITLE: &str = "pyflake lease";
+        const VERSION: &str = "1";
 
         fn read(_: &mut crate::lease::file::text::Fields<'_>) -> Result<Self, String> {
             unreachable!()
@@ -133,8 +134,8 @@ fn a_record_that_means_something_else_is_refused_though_its_checksum_is_right() 
     ] {
         with(from, to);
     }
-    let later = record().to_text().replace("lease 1", "lease 2");
-    assert_eq!(reason(later.as_bytes()), "is of format 2, and this version of pyflake knows format 1");
+    let later = record().to_text().replace("lease 1", "lease 3");
+    assert_eq!(reason(later.as_bytes()), "is of format 3, and this version of pyflake knows format 2");
     assert_eq!(reason(b"\xff\xfe"), "is not text");
     assert_eq!(reason(&[0; 150]), "does not begin with \"pyflake lease\"");
 }
@@ -241,4 +242,89 @@ fn names_of_others_are_passed_over() {
     let path = names::record(Path::new(DIR), node(3, 17), 10);
     let files = names::sort([path.file_name().unwrap().to_str().unwrap(), "node-03-17.9", "node-03-17.lock"]);
     assert_eq!(files[&node(3, 17)].tokens, [9, 10]);
+}
+
+/// A record as this version writes it, after a renewal.
+fn slots() -> (Slot, Vec<u8>) {
+    let (until, reach) = (NOW, NOW + WINDOW);
+    let first = Slot {
+        epoch: EPOCH,
+        node: node(3, 17),
+        token: 4,
+        count: 0,
+        until,
+        reach,
+        nonce: 12_345_678_901_234_567_890,
+        label: "process 7".into(),
+    };
+    let mut bytes = first.both();
+    let renewed = Slot { count: 2, until: NOW + 5000, reach: NOW + 5000 + WINDOW, nonce: 7, ..first };
+    let text = renewed.to_text();
+    bytes[..text.len()].copy_from_slice(text.as_bytes());
+    (renewed, bytes)
+}
+
+#[test]
+fn the_text_of_a_slot_is_this() {
+    let (renewed, bytes) = slots();
+    let text = "pyflake lease 2\nepoch 1288834974657\npid 3\nseed 17\ntoken 4\ncount 00000000000000000002\n\
+                until 00000001700000005000\nreach 00000001700000015000\nowner 00000000000000000007\n\
+                label process 7\nsum ";
+    assert!(renewed.to_text().starts_with(text), "{}", renewed.to_text());
+    assert_eq!(bytes.len(), SLOT + renewed.to_text().len());
+    let slots = Slots::parse(&bytes).unwrap();
+    assert_eq!((&slots.latest, slots.end()), (&renewed, NOW + 5000));
+    assert_eq!(taken(&bytes).unwrap(), NOW + 5000);
+    let longest = Slot { label: "\u{1f980}".repeat(128), token: u64::MAX, ..renewed };
+    assert!(longest.to_text().len() < SLOT);
+    assert_eq!(Slots::parse(&longest.both()).unwrap().latest.label, longest.label);
+}
+
+/// Nobody can tell a torn slot from a rotten one, so the floor is at or above the window of both.
+#[test]
+fn with_any_byte_changed_a_node_starts_at_or_above_the_window() {
+    let (renewed, bytes) = slots();
+    let length = renewed.to_text().len();
+    for place in (0..length + 2).chain(SLOT - 2..bytes.len()) {
+        for change in 1..=255 {
+            let mut changed = bytes.clone();
+            changed[place] ^= change;
+            let end = Slots::parse(&changed).unwrap().end();
+            // The older slot says how far the newer one may have gone, and the newer one how far the next.
+            assert_eq!(end, if place < SLOT { NOW + WINDOW } else { renewed.reach }, "{place}");
+        }
+    }
+    let mut both = bytes.clone();
+    both[20] ^= 1;
+    both[SLOT + 20] ^= 1;
+    assert_eq!(reason(&both), "has the line \"epoci 1288834974657\" where \"epoch\" and its value belong");
+    let foreign = [&bytes[..SLOT], Slot { count: 5, ..renewed.clone() }.to_text().as_bytes()].concat();
+    assert_eq!(reason(&foreign), "has two slots that do not belong together");
+}
+
+#[test]
+fn cut_anywhere_or_longer_a_record_is_refused_or_starts_at_or_above_the_window() {
+    let (renewed, bytes) = slots();
+    let full = renewed.to_text().len();
+    for length in 0..bytes.len() {
+        match taken(&bytes[..length]) {
+            Ok(floor) => assert!(floor == renewed.reach && length >= SLOT.min(full + SLOT), "{length}: {floor}"),
+            Err(error) => assert!(matches!(error, LeaseError::Corrupt { .. }), "{length}: {error}"),
+        }
+    }
+    assert_eq!(taken(&[bytes, b"\n".to_vec()].concat()).unwrap(), renewed.reach);
+}
+
+/// A clock that jumps takes the window past what the last write allowed for: then two writes say so, one after the other.
+#[test]
+fn a_window_that_grows_by_more_than_its_length_is_never_above_the_reach() {
+    let (disk, store) = store();
+    let grant = store.try_take(node(3, 17), &request(1, NOW), &mut None).unwrap().unwrap();
+    let grant = store.renew(&Renewal::new(grant, NOW + 100 * WINDOW)).unwrap();
+    assert_eq!(grant.until, NOW + 100 * WINDOW);
+    let slots = Slots::parse(&disk.content("node-03-17.1")).unwrap();
+    let other = slots.counted(slots.latest.count - 1).unwrap();
+    assert_eq!((slots.latest.until, other.until, other.reach), (NOW + 100 * WINDOW, NOW + WINDOW, NOW + 101 * WINDOW));
+    let renewed = store.renew(&Renewal::new(grant, NOW + 100 * WINDOW + 5)).unwrap();
+    assert_eq!(renewed.until, NOW + 100 * WINDOW + 5);
 }

@@ -1,6 +1,6 @@
 //! A disk in memory that can fail, crash, and be anything that POSIX allows it to be after that.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,15 +24,67 @@ pub(super) struct Machine {
 struct File {
     content: Vec<u8>,
     durable: Vec<u8>,
-    /// A sync has failed: the kernel takes the data for written, and a later sync does not write it.
-    given_up: bool,
+    /// What was written since the last sync: an offset and the bytes. A crash keeps any of it, and any part of it.
+    unsynced: Vec<Write>,
+    /// What was written before a sync that failed. The kernel takes it for written, and a later sync does not write it.
+    given_up: Vec<Write>,
+}
+
+type Write = (usize, Vec<u8>);
+
+fn write(content: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
+    let end = offset + bytes.len();
+    if content.len() < end {
+        content.resize(end, 0);
+    }
+    content[offset..end].copy_from_slice(bytes);
+}
+
+impl File {
+    fn new(content: &[u8]) -> Self {
+        File { content: content.into(), durable: content.into(), ..File::default() }
+    }
+
+    fn sync(&mut self) {
+        for (offset, bytes) in self.unsynced.drain(..) {
+            write(&mut self.durable, offset, &bytes);
+            // Written over for good.
+            self.given_up.retain(|(given_up, _)| *given_up != offset);
+        }
+    }
+
+    /// The contents that a crash may leave, but for the one that is synced.
+    fn torn(&self, tears: Tears) -> Vec<Vec<u8>> {
+        let writes: Vec<&Write> = self.given_up.iter().chain(&self.unsynced).collect();
+        let mut contents = Vec::new();
+        for kept in 0..1_u32 << writes.len() {
+            let mut whole = self.durable.clone();
+            for (_, (offset, bytes)) in writes.iter().enumerate().filter(|(i, _)| kept >> i & 1 == 1) {
+                write(&mut whole, *offset, bytes);
+            }
+            contents.push(whole.clone());
+            // And one more, of which only a part has reached the disk.
+            for (_, (offset, bytes)) in writes.iter().enumerate().filter(|(i, _)| kept >> i & 1 == 0) {
+                for length in tears.lengths(bytes.len()) {
+                    let (head, tail) = bytes.split_at(length);
+                    let mut zeros = head.to_vec();
+                    zeros.resize(bytes.len(), 0);
+                    for (at, part) in [(*offset, head), (offset + length, tail), (*offset, &zeros)] {
+                        let mut torn = whole.clone();
+                        write(&mut torn, at, part);
+                        contents.push(torn);
+                    }
+                }
+            }
+        }
+        contents
+    }
 }
 
 #[derive(Clone, Debug)]
 enum Change {
     Set(String, usize),
     Remove(String),
-    Rename(String, String, usize),
 }
 
 impl Change {
@@ -40,10 +92,6 @@ impl Change {
         match self {
             Change::Set(name, file) => drop(names.insert(name.clone(), *file)),
             Change::Remove(name) => drop(names.remove(name)),
-            Change::Rename(from, to, file) => {
-                names.remove(from);
-                names.insert(to.clone(), *file);
-            }
         }
     }
 }
@@ -58,22 +106,16 @@ impl Machine {
                 change.apply(&mut names);
             }
             let outcome = |contents: &dyn Fn(usize) -> Vec<u8>| {
-                let file = |index| File { content: contents(index), durable: contents(index), given_up: false };
-                let files = (0..self.files.len()).map(file).collect();
+                let files = (0..self.files.len()).map(|index| File::new(&contents(index))).collect();
                 Machine { files, live: names.clone(), durable: names.clone(), pending: Vec::new() }
             };
             outcomes.push(outcome(&|index| self.files[index].durable.clone()));
             let torn: HashSet<usize> =
                 names.values().copied().filter(|&i| self.files[i].content != self.files[i].durable).collect();
             for torn in torn {
-                let whole = &self.files[torn].content;
-                for length in tears.lengths(whole.len()) {
-                    let mut zeros = whole[..length].to_vec();
-                    zeros.resize(whole.len(), 0);
-                    for content in [&whole[..length], &zeros] {
-                        let pick = |i: usize| if i == torn { content.to_vec() } else { self.files[i].content.clone() };
-                        outcomes.push(outcome(&pick));
-                    }
+                for content in self.files[torn].torn(tears) {
+                    let pick = |i: usize| if i == torn { content.clone() } else { self.files[i].content.clone() };
+                    outcomes.push(outcome(&pick));
                 }
             }
         }
@@ -108,8 +150,14 @@ pub(super) enum Habit {
     Good,
     NoFileSync,
     NoDirSync,
-    /// Renaming writes into the file that has the name.
-    InPlace,
+    /// A write in place makes another file, which takes the record's name.
+    Replaces,
+    /// A holder looks for its own name before it looks for the next one.
+    OwnNameFirst,
+    /// Later records are removed before earlier ones.
+    LatestFirst,
+    /// A record is read as it was when the process read it first.
+    ReadsEarly,
     /// A link takes the place of a file that is there.
     LinkOver,
     /// No process sees the records that others have created.
@@ -158,6 +206,12 @@ struct State {
     killed: bool,
     /// The files this process has linked.
     linked: Vec<String>,
+    /// What the process has read.
+    read: HashMap<String, Vec<u8>>,
+    /// Whether its own record was there just before it looked for the next one.
+    own_name: Option<bool>,
+    /// The file that has taken the place of another one.
+    replaced: HashMap<usize, usize>,
 }
 
 impl core::fmt::Debug for SimDisk {
@@ -206,6 +260,11 @@ impl SimDisk {
         SimDisk { state: Arc::default(), gate, ..self.clone() }
     }
 
+    /// The same process, for which something happens.
+    pub(super) fn with(self, plan: Plan) -> Self {
+        SimDisk { plan, ..self }
+    }
+
     /// Starts the process again after it was killed; whether it was.
     pub(super) fn restart(&self) -> bool {
         std::mem::take(&mut locked(&self.state).killed)
@@ -228,8 +287,13 @@ impl SimDisk {
     pub(super) fn put(&self, name: &str, content: &[u8]) {
         let mut machine = locked(&self.machine);
         let index = machine.files.len();
-        machine.files.push(File { content: content.into(), durable: content.into(), given_up: false });
+        machine.files.push(File::new(content));
         machine.change(Change::Set(name.into(), index));
+    }
+
+    pub(super) fn content(&self, name: &str) -> Vec<u8> {
+        let machine = locked(&self.machine);
+        machine.files[machine.live[name]].content.clone()
     }
 
     pub(super) fn names(&self) -> Vec<String> {
@@ -276,6 +340,11 @@ impl SimDisk {
         }
     }
 
+    /// The file that a file of this process has become.
+    fn current(&self, file: usize) -> usize {
+        locked(&self.state).replaced.get(&file).copied().unwrap_or(file)
+    }
+
     fn pass_gate(&self) {
         if let Some(gate) = &self.gate {
             gate();
@@ -285,6 +354,11 @@ impl SimDisk {
 
 fn find(machine: &Machine, path: &Path) -> io::Result<usize> {
     machine.live.get(&name(path)).copied().ok_or_else(|| ErrorKind::NotFound.into())
+}
+
+/// The token of a record, by its name.
+fn token(name: &str) -> Option<u64> {
+    name.strip_prefix("node-")?.split_once('.')?.1.parse().ok()
 }
 
 impl Disk for SimDisk {
@@ -306,7 +380,12 @@ impl Disk for SimDisk {
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         self.pass_gate();
-        self.act(false, |_| {}, |machine| Ok(machine.files[find(machine, path)?].content.clone()))
+        let read = self.act(false, |_| {}, |machine| Ok(machine.files[find(machine, path)?].content.clone()))?;
+        let mut state = locked(&self.state);
+        if self.habit != Habit::ReadsEarly || state.linked.contains(&name(path)) {
+            return Ok(read);
+        }
+        Ok(state.read.entry(name(path)).or_insert(read).clone())
     }
 
     fn create(&self, path: &Path) -> io::Result<usize> {
@@ -322,41 +401,67 @@ impl Disk for SimDisk {
         self.act(true, |_| {}, create)
     }
 
-    fn write(&self, file: &mut usize, bytes: &[u8]) -> io::Result<()> {
-        let half = |machine: &mut Machine| machine.files[*file].content.extend(&bytes[..bytes.len() / 2]);
+    fn write(&self, original: &usize, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let offset = usize::try_from(offset).unwrap();
+        // A file of no one else's needs no gate.
+        let mut in_place = !locked(&self.machine).files[*original].content.is_empty();
+        if in_place {
+            self.pass_gate();
+        }
+        in_place &= self.habit == Habit::Replaces;
+        let put = |machine: &mut Machine, bytes: &[u8]| {
+            let mut file = self.current(*original);
+            if in_place {
+                let mut state = locked(&self.state);
+                machine.files.push(machine.files[file].clone());
+                file = machine.files.len() - 1;
+                state.replaced.insert(*original, file);
+                let own = state.linked.last().unwrap().clone();
+                machine.change(Change::Set(own, file));
+            }
+            let file = &mut machine.files[file];
+            write(&mut file.content, offset, bytes);
+            file.unsynced.push((offset, bytes.into()));
+        };
+        let half = |machine: &mut Machine| put(machine, &bytes[..bytes.len() / 2]);
         let whole = |machine: &mut Machine| {
-            machine.files[*file].content.extend(bytes);
+            put(machine, bytes);
             Ok(())
         };
         self.act(true, half, whole)
     }
 
     fn sync(&self, file: &usize) -> io::Result<()> {
-        let give_up = |machine: &mut Machine| machine.files[*file].given_up = true;
+        let file = self.current(*file);
+        let give_up = |machine: &mut Machine| {
+            let file = &mut machine.files[file];
+            file.given_up.append(&mut file.unsynced);
+        };
         let sync = |machine: &mut Machine| {
-            let file = &mut machine.files[*file];
-            if !file.given_up && self.habit != Habit::NoFileSync {
-                file.durable.clone_from(&file.content);
+            if self.habit != Habit::NoFileSync {
+                machine.files[file].sync();
             }
             Ok(())
         };
         self.act(true, give_up, sync)
     }
 
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        if self.habit == Habit::OwnNameFirst {
+            let mut state = locked(&self.state);
+            let there = state.linked.last().map(|own| locked(&self.machine).live.contains_key(own));
+            state.own_name = there;
+        }
         self.pass_gate();
-        let rename = |machine: &mut Machine| {
-            let file = find(machine, from)?;
-            match find(machine, to) {
-                Ok(target) if self.habit == Habit::InPlace => {
-                    machine.files[target].content = machine.files[file].content.clone();
-                    machine.change(Change::Remove(name(from)));
-                }
-                _ => machine.change(Change::Rename(name(from), name(to), file)),
-            }
-            Ok(())
-        };
-        self.act(true, |_| {}, rename)
+        let seen = self.habit != Habit::Blind || locked(&self.state).linked.contains(&name(path));
+        self.act(false, |_| {}, |machine| Ok(seen && machine.live.contains_key(&name(path))))
+    }
+
+    fn names(&self, path: &Path, file: &usize) -> io::Result<bool> {
+        let before = locked(&self.state).own_name.take();
+        self.pass_gate();
+        let file = self.current(*file);
+        self.act(false, |_| {}, |machine| Ok(before.unwrap_or(machine.live.get(&name(path)) == Some(&file))))
     }
 
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -374,13 +479,19 @@ impl Disk for SimDisk {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
+        let mut name = name(path);
         // A file of no one else's needs no gate.
         if path.extension().is_none_or(|extension| extension != "tmp") {
             self.pass_gate();
         }
         let remove = |machine: &mut Machine| {
             find(machine, path)?;
-            machine.change(Change::Remove(name(path)));
+            if self.habit == Habit::LatestFirst && token(&name).is_some() {
+                let own = locked(&self.state).linked.last().and_then(|own| token(own));
+                let earlier = machine.live.keys().filter(|other| token(other).is_some() && token(other) < own);
+                name = earlier.max_by_key(|other| token(other)).unwrap().clone();
+            }
+            machine.change(Change::Remove(name));
             Ok(())
         };
         self.act(true, |_| {}, remove)
@@ -412,6 +523,14 @@ impl Disk for SimDisk {
     fn is_locked(&self, path: &Path) -> io::Result<bool> {
         self.step(false)?;
         Ok(locked(&self.locks).contains(path))
+    }
+
+    fn names_lock(&self, _: &Path, _: &SimLock) -> io::Result<bool> {
+        self.act(false, |_| {}, |_| Ok(true))
+    }
+
+    fn touch(&self, _: &SimLock) -> io::Result<()> {
+        self.act(true, |_| {}, |_| Ok(()))
     }
 }
 

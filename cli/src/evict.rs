@@ -1,10 +1,10 @@
-//! `pyflake release`: ends the lease of a holder that is known to be dead.
+//! `pyflake evict`: ends the lease of a holder that is known to be dead.
 
 use clap::Args;
 use pyflake::Node;
 
 use crate::failure::Failure;
-use crate::store::StoreArgs;
+use crate::store::{Location, StoreArgs};
 
 /// End the lease of a node without its holder
 #[derive(Args)]
@@ -15,8 +15,8 @@ holder starts where it ends. But a holder that lives loses its node at its next 
 another one, or ever again if it was told to stop when its lease is lost.
 
 Example:
-  pyflake release postgres://app@db.internal/app 7/16 --force")]
-pub(crate) struct Release {
+  pyflake evict postgres://app@db.internal/app 7/16 --force")]
+pub(crate) struct Evict {
     #[command(flatten)]
     store: StoreArgs,
     /// The node: its pid and seed, such as 7/16, or its index
@@ -27,15 +27,16 @@ pub(crate) struct Release {
     force: bool,
 }
 
-impl Release {
+impl Evict {
     pub(crate) fn run(&self) -> Result<(), Failure> {
+        let location = self.store.location()?;
         let risk = "a holder that lives loses its node at its next renewal, and issues no ID until it has another";
-        if !self.force {
+        if !self.force && !matches!(location, Location::Directory(_)) {
             return Err(Failure::input(format!("{risk}; if it is dead, say so with --force (see --help)")));
         }
-        let holder = self.store.place()?.evict(self.node)?;
+        let holder = location.existing()?.evict(self.node)?;
         let holder = holder.ok_or_else(|| Failure::input(format!("nobody holds {}", self.node)))?;
         crate::say("warning", risk);
-        crate::print(format_args!("released {}, held by {holder}", self.node))
+        crate::print(format_args!("evicted {holder} from {}", self.node))
     }
 }
