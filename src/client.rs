@@ -1,5 +1,7 @@
 use core::time::Duration;
 
+use crossbeam_utils::CachePadded;
+
 use crate::cache::{Cache, CachePolicy};
 use crate::clock::{Clock, SystemClock};
 use crate::epoch::{self, Epoch, TimeUnit};
@@ -39,23 +41,10 @@ pub struct PyflakeClient<C: Clock + Clone = SystemClock> {
     /// With a lease it is the lease's.
     generator: Switch<C>,
     lease: Option<LeasedGenerator<C>>,
-    numbers: Numbers,
+    /// How many IDs it has generated, which numbers them. All threads add to it, so it has a cache line of its own.
+    generated: CachePadded<AtomicU64>,
     cache: Cache,
 }
-
-/// Where the client counts its IDs.
-///
-/// The best place is the line of the word that IDs are claimed from, so the timeline of the first generator lends its
-/// number, for the client's life. Where another client has that one, the client counts by itself.
-#[derive(Debug)]
-struct Numbers {
-    /// The bits of the node whose timeline lends its number, or OWN; UNSETTLED before the first generator.
-    place: AtomicU64,
-    own: AtomicU64,
-}
-
-const UNSETTLED: u64 = u64::MAX;
-const OWN: u64 = u64::MAX - 1;
 
 /// Sets up a [`PyflakeClient`] other than the default one; made by [`PyflakeClient::builder`].
 #[derive(Clone, Debug)]
@@ -174,16 +163,11 @@ impl<C: Clock + Clone> PyflakeClient<C> {
     /// ```
     #[must_use]
     pub fn leased(generator: LeasedGenerator<C>, cache: CachePolicy) -> Self {
-        let client = PyflakeClient::with(generator.switch(), Some(generator), cache);
-        if let Some(generator) = client.generator.get() {
-            client.settle(generator);
-        }
-        client
+        PyflakeClient::with(generator.switch(), Some(generator), cache)
     }
 
     fn with(generator: Switch<C>, lease: Option<LeasedGenerator<C>>, cache: CachePolicy) -> Self {
-        let numbers = Numbers { place: AtomicU64::new(UNSETTLED), own: AtomicU64::new(0) };
-        PyflakeClient { generator, lease, numbers, cache: Cache::new(cache) }
+        PyflakeClient { generator, lease, generated: CachePadded::default(), cache: Cache::new(cache) }
     }
 
     /// The leased generator of a client that was made with one: for its [`state`](LeasedGenerator::state) and its
@@ -217,7 +201,6 @@ impl<C: Clock + Clone> PyflakeClient<C> {
     /// as it was.
     pub fn create_generator(&self, pid: u64, seed: u64) -> Result<(), Error> {
         let node = self.choose(pid, seed)?;
-        self.settle(self.generator.generator(node)?);
         self.generator.set_first(node)
     }
 
@@ -242,7 +225,6 @@ impl<C: Clock + Clone> PyflakeClient<C> {
     /// was.
     pub fn renew_generator(&self, pid: u64, seed: u64) -> Result<(), Error> {
         let node = self.choose(pid, seed)?;
-        self.settle(self.generator.generator(node)?);
         self.generator.set(node)
     }
 
@@ -257,17 +239,15 @@ impl<C: Clock + Clone> PyflakeClient<C> {
     pub fn generate(&self) -> Result<Snowflake, Error> {
         // Not `ok_or`, which makes an error each time and drops it.
         let Some(generator) = self.generator.get() else { return Err(self.absent()) };
-        let id = match generator.claim() {
+        let id = match generator.add() {
             Ok(slot) => generator.id(slot),
             // `next_id` in two steps: a `Result` of it would go through memory here, on the way of each ID.
-            Err(missed) => match generator.next_id_anew(missed) {
+            Err(tick) => match generator.next_id_anew(tick) {
                 Ok(id) => id,
                 Err(error) => return self.generate_renewed(error),
             },
         };
-        // Relaxed: it was settled before the generator was named, which `get` has acquired.
-        let here = self.numbers.place.load(Ordering::Relaxed) == generator.node_bits();
-        self.remember(if here { generator.timeline().number() } else { self.number() }, id);
+        self.adopt(id);
         Ok(id)
     }
 
@@ -293,15 +273,10 @@ impl<C: Clock + Clone> PyflakeClient<C> {
 
     /// Numbers an ID, and remembers it.
     #[inline]
-    fn remember(&self, number: &AtomicU64, id: Snowflake) {
-        // Relaxed: it counts, and the number is this thread's alone.
-        let idx = number.fetch_add(1, Ordering::Relaxed) + 1;
-        self.cache.put(idx, id);
-    }
-
-    /// Numbers an ID that did not come by the short way, and remembers it.
     pub(crate) fn adopt(&self, id: Snowflake) {
-        self.remember(self.number(), id);
+        // Relaxed: it counts, and each number is one thread's alone.
+        let idx = self.generated.fetch_add(1, Ordering::Relaxed) + 1;
+        self.cache.put(idx, id);
     }
 
     /// Gives the record of the ID with a number, which counts from 1, if it is remembered.
@@ -366,44 +341,6 @@ impl<C: Clock + Clone> PyflakeClient<C> {
 
     fn generated(&self) -> u64 {
         // Relaxed: a count; what the cache has of it is the cache's to say.
-        self.number().load(Ordering::Relaxed)
-    }
-
-    /// Decides where the IDs are counted, when there is a first generator and before anyone can use it.
-    fn settle(&self, first: &Generator<C>) {
-        // Relaxed: the swap below decides.
-        if self.numbers.place.load(Ordering::Relaxed) != UNSETTLED {
-            return;
-        }
-        let borrowed = first.timeline().borrow_number();
-        let place = if borrowed { first.node_bits() } else { OWN };
-        // Release: with `lender`, who reads the place finds the generator there. That no caller finds it unsettled needs
-        // none: whoever names a generator has seen this swap, and hands that on by naming it.
-        let settled = self.numbers.place.compare_exchange(UNSETTLED, place, Ordering::Release, Ordering::Relaxed);
-        if settled.is_err() && borrowed {
-            first.timeline().return_number();
-        }
-    }
-
-    /// The number of the last ID, wherever it is.
-    fn number(&self) -> &AtomicU64 {
-        self.lender().map_or(&self.numbers.own, |lender| lender.timeline().number())
-    }
-
-    /// The generator whose timeline lends its number.
-    fn lender(&self) -> Option<&Generator<C>> {
-        // Acquire: as in `settle`.
-        match self.numbers.place.load(Ordering::Acquire) {
-            UNSETTLED | OWN => None,
-            node_bits => self.generator.built(Node::of(node_bits)),
-        }
-    }
-}
-
-impl<C: Clock + Clone> Drop for PyflakeClient<C> {
-    fn drop(&mut self) {
-        if let Some(lender) = self.lender() {
-            lender.timeline().return_number();
-        }
+        self.generated.load(Ordering::Relaxed)
     }
 }

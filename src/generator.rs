@@ -1,7 +1,7 @@
 mod builder;
 
 use alloc::sync::Arc;
-use core::sync::atomic::{Ordering, fence};
+use core::convert::Infallible;
 use core::time::Duration;
 
 use crossbeam_utils::CachePadded;
@@ -15,7 +15,7 @@ use crate::layout;
 use crate::node::Node;
 use crate::snowflake::{Record, Snowflake};
 use crate::stats::{Counters, Stats};
-use crate::timeline::{Instant, Missed, Refusal, Run, Spread, Timeline};
+use crate::timeline::{Instant, Refusal, Run, Spread, Timeline, Wanted};
 use crate::trace;
 use crate::wait::Wait;
 
@@ -96,21 +96,9 @@ impl Generator {
 }
 
 impl<C> Generator<C> {
-    /// The timeline it issues from.
-    #[inline]
-    pub(crate) fn timeline(&self) -> &Timeline {
-        &self.timeline
-    }
-
     /// How far its IDs may be ahead of the clock.
     pub(crate) fn max_lead(&self) -> Duration {
         self.max_lead
-    }
-
-    /// The node's bits in their place inside an ID.
-    #[inline]
-    pub(crate) fn node_bits(&self) -> u64 {
-        self.node_bits
     }
 }
 
@@ -130,16 +118,16 @@ impl<C: Clock> Generator<C> {
     /// - [`Error::LeaseLost`], [`Error::PastLease`] from a leased generator whose window has ended.
     #[inline]
     pub fn next_id(&self) -> Result<Snowflake, Error> {
-        match self.claim() {
+        match self.add() {
             Ok(slot) => Ok(self.id(slot)),
-            Err(missed) => self.next_id_anew(missed),
+            Err(tick) => self.next_id_anew(tick),
         }
     }
 
-    /// The rest of [`next_id`](Self::next_id) where the clock's tick is not the one that was last begun, or has no room.
+    /// The rest of [`next_id`](Self::next_id) if the clock's tick is not open for additions.
     #[inline(never)]
-    pub(crate) fn next_id_anew(&self, missed: Missed) -> Result<Snowflake, Error> {
-        self.claim_missed(missed).map_or_else(|| self.claim_and_wait(1), Ok).map(|slot| self.id(slot))
+    pub(crate) fn next_id_anew(&self, tick: u64) -> Result<Snowflake, Error> {
+        self.claim_at(1, tick).map_or_else(|| self.claim_and_wait(1), Ok).map(|slot| self.id(slot))
     }
 
     /// Issues the next ID if that is possible without waiting.
@@ -179,16 +167,16 @@ impl<C: Clock> Generator<C> {
     /// [`Error::Exhausted`] where [`next_id`](Self::next_id) would wait, otherwise the same.
     #[inline]
     pub fn try_next_id(&self) -> Result<Snowflake, Error> {
-        match self.claim() {
+        match self.add() {
             Ok(slot) => Ok(self.id(slot)),
-            Err(missed) => self.try_next_id_anew(missed),
+            Err(tick) => self.try_next_id_anew(tick),
         }
     }
 
     /// The rest of [`try_next_id`](Self::try_next_id), as `next_id_anew`.
     #[inline(never)]
-    fn try_next_id_anew(&self, missed: Missed) -> Result<Snowflake, Error> {
-        self.claim_missed(missed).map_or_else(|| self.claim_now(1), Ok).map(|slot| self.id(slot))
+    fn try_next_id_anew(&self, tick: u64) -> Result<Snowflake, Error> {
+        self.claim_at(1, tick).map_or_else(|| self.claim_now(1), Ok).map(|slot| self.id(slot))
     }
 
     /// Claims a run of `n` consecutive IDs with one compare-and-swap; none for 0.
@@ -206,7 +194,7 @@ impl<C: Clock> Generator<C> {
         if n == 0 {
             return Ok(Block::new(0, 0, self.node_bits));
         }
-        let first = self.claim_run(n, self.true_tick(self.tick())).map_or_else(|| self.claim_and_wait(n), Ok)?;
+        let first = self.claim_at(n, self.tick()).map_or_else(|| self.claim_and_wait(n), Ok)?;
         Ok(Block::new(first, n, self.node_bits))
     }
 
@@ -316,33 +304,12 @@ impl<C: Clock> Generator<C> {
 
     /// The first Unix millisecond past the window; `None` where issue is closed.
     pub(crate) fn window_end(&self) -> Option<u64> {
-        match self.timeline.limit() {
-            0 => None,
-            limit => Some(self.epoch.unix_millis(limit)),
-        }
+        self.timeline.limit().map(|limit| self.epoch.unix_millis(limit))
     }
 
-    /// Ends the window of a lease that is lost, and returns the Unix millisecond after the last one that an ID was or
-    /// will be issued in. Its next window lies behind this one.
+    /// Ends the window of a lease, and returns the Unix millisecond after the last one that an ID was issued in.
     pub(crate) fn end(&self) -> u64 {
-        let free = self.timeline.end();
-        self.timeline.abandon();
-        self.epoch.unix_millis(layout::tick_of_slot(layout::end_of_begun_tick(free)))
-    }
-
-    /// Ends the window of a lease, and answers the Unix millisecond after the last one that an ID was or will be issued
-    /// in: for a caller that lets nobody else use this generator. `None` if other generators of this process have the
-    /// same timeline, as somebody may be in the middle of a claim by the limit of before.
-    pub(crate) fn finish(&self) -> Option<u64> {
-        self.timeline.close();
-        // SeqCst, with the fence in `build`: either the other generator is counted here, or it finds the end above.
-        fence(Ordering::SeqCst);
-        let alone = Arc::strong_count(&self.timeline) <= 1 + usize::from(!self.clock.is_simulated());
-        // Acquire, with the Release of a dropped `Arc`: who is not counted any more has claimed before this.
-        fence(Ordering::Acquire);
-        let free = self.timeline.free();
-        self.timeline.abandon();
-        alone.then(|| self.epoch.unix_millis(layout::tick_of_slot(layout::end_of_begun_tick(free))))
+        self.epoch.unix_millis(layout::tick_of_slot(layout::end_of_begun_tick(self.timeline.abandon())))
     }
 
     /// The first Unix millisecond that has an ID left.
@@ -357,7 +324,7 @@ impl<C: Clock> Generator<C> {
 
     /// Refuses where the generator can issue no more.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        if self.timeline.limit() == 0 { Err(self.closed()) } else { Ok(()) }
+        if self.timeline.limit().is_none() { Err(self.closed()) } else { Ok(()) }
     }
 
     /// Why the timeline is closed: a node without a lease is closed by a fork alone.
@@ -367,19 +334,21 @@ impl<C: Clock> Generator<C> {
 
     /// Issues an ID in a tick that the clock has reached, if there is one left.
     pub(crate) fn issue_at(&self, tick: u64) -> Option<Snowflake> {
-        self.claim_run(1, tick).map(|slot| self.id(slot))
+        self.claim_at(1, tick).map(|slot| self.id(slot))
     }
 
     /// Claims a run of `n` IDs in a tick that the clock has reached, if there are so many left.
     pub(crate) fn reserve_at(&self, n: usize, tick: u64) -> Option<Block> {
-        let n = n as u64;
-        self.claim_run(n, tick).map(|first| Block::new(first, n, self.node_bits))
+        self.claim_run(Wanted::exactly(n as u64), tick).map(|run| self.block(run))
     }
 
     /// Claims up to `n` IDs, at least 1, in a tick that the clock has reached, if there are any left.
     pub(crate) fn reserve_some_at(&self, n: usize, tick: u64) -> Option<Block> {
-        let (first, n) = self.timeline.claim_some(1, n as u64, tick, self.spread, &self.counters.lost_races)?;
-        Some(Block::new(first, n, self.node_bits))
+        self.claim_run(Wanted { least: 1, most: n as u64 }, tick).map(|run| self.block(run))
+    }
+
+    fn block(&self, run: Run) -> Block {
+        Block::new(run.first, run.len, self.node_bits)
     }
 
     /// The clock's tick. Before the epoch this wraps to one far past 42 bits, which the timeline leaves to the slow path.
@@ -388,22 +357,18 @@ impl<C: Clock> Generator<C> {
         self.clock.unix_millis().wrapping_sub(self.epoch.as_unix_millis())
     }
 
-    /// The clock's tick as it is: the given one, or that of the true time if the clock may be late.
-    pub(crate) fn true_tick(&self, tick: u64) -> u64 {
-        if self.clock.may_be_late() {
-            whole_millis(self.clock.unix_time()).wrapping_sub(self.epoch.as_unix_millis())
-        } else {
-            tick
-        }
-    }
-
+    /// Claims a slot of the clock's tick by addition, or returns that tick.
     #[inline]
-    pub(crate) fn claim(&self) -> Result<u64, Missed> {
-        self.timeline.claim(self.clock.may_be_late(), || self.tick())
+    pub(crate) fn add(&self) -> Result<u64, u64> {
+        self.timeline.add(|| self.tick())
     }
 
-    pub(crate) fn claim_missed(&self, missed: Missed) -> Option<u64> {
-        self.timeline.claim_missed(missed, |tick| self.true_tick(tick), self.spread, &self.counters.lost_races)
+    /// Claims `n` slots that need no wait at a tick that the clock has reached; returns the first of them.
+    ///
+    /// `None` leaves the reason to [`claim_within`](Self::claim_within), which reads the clock at full resolution.
+    #[inline]
+    pub(crate) fn claim_at(&self, n: u64, tick: u64) -> Option<u64> {
+        self.claim_run(Wanted::exactly(n), tick).map(|run| run.first)
     }
 
     #[inline]
@@ -411,8 +376,10 @@ impl<C: Clock> Generator<C> {
         Snowflake::from(layout::id(slot, self.node_bits))
     }
 
-    fn claim_run(&self, n: u64, tick: u64) -> Option<u64> {
-        self.timeline.claim_run(n, tick, self.spread, &self.counters.lost_races)
+    fn claim_run(&self, wanted: Wanted, tick: u64) -> Option<Run> {
+        let at = Instant { tick, reach: tick };
+        let claim = self.timeline.claim(wanted, self.spread, &self.counters.lost_races, || Ok::<_, Infallible>(at));
+        claim.unwrap_or_else(|never| match never {}).ok()
     }
 
     /// Claims `n` slots that can be handed out at once.
@@ -453,7 +420,7 @@ impl<C: Clock> Generator<C> {
 
     /// Claims `n` slots that can be handed out in at most `patience`, or says the tick they would end in.
     fn claim_within(&self, n: u64, patience: Duration) -> Result<Result<Run, u64>, Error> {
-        let claim = self.timeline.claim_within(n, self.spread, &self.counters.lost_races, || {
+        let claim = self.timeline.claim(Wanted::exactly(n), self.spread, &self.counters.lost_races, || {
             let now = self.clock.unix_time();
             let tick = self.epoch.tick(whole_millis(now))?;
             // Past the end of time the limit refuses, so the reach need not.
@@ -463,7 +430,7 @@ impl<C: Clock> Generator<C> {
         match claim {
             Ok(run) => Ok(Ok(run)),
             Err(Refusal::Ahead { last_tick }) => Ok(Err(last_tick)),
-            Err(Refusal::Limit { limit: 0, .. }) => Err(self.closed()),
+            Err(Refusal::Closed) => Err(self.closed()),
             Err(Refusal::Limit { last_tick, limit }) => {
                 let end = self.epoch.unix_millis(last_tick);
                 Err(if limit == layout::TICKS {

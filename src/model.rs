@@ -1,9 +1,11 @@
 //! The parts that the loom models cannot reach from outside: a timeline without a lease store, a ticker without a
 //! thread.
 
+use core::convert::Infallible;
+
 use crate::clock::ticker;
 use crate::sync::Counter;
-use crate::timeline::{Spread, Timeline};
+use crate::timeline::{Instant, Spread, Timeline, Wanted};
 
 /// A closed timeline: windows in ticks, claims in slots.
 #[derive(Debug)]
@@ -33,15 +35,21 @@ impl Line {
         self.0.free()
     }
 
-    pub fn end(&self) -> u64 {
-        self.0.end()
+    /// Returns the first slot that was not claimed.
+    pub fn finish(&self) -> u64 {
+        self.0.close()
     }
 
     pub fn claim(&self, tick: impl FnOnce() -> u64) -> Option<u64> {
-        self.0.claim(false, tick).map_or_else(
-            |missed| self.0.claim_missed(missed, |tick| tick, Spread::default(), &Counter::default()),
-            Some,
-        )
+        self.0.add(tick).or_else(|tick| self.run(1, tick).ok_or(())).ok()
+    }
+
+    /// The first of `n` slots that are claimed by compare-and-swap.
+    pub fn run(&self, n: u64, tick: u64) -> Option<u64> {
+        let at = Instant { tick, reach: tick };
+        let claim =
+            self.0.claim(Wanted::exactly(n), Spread::default(), &Counter::default(), || Ok::<_, Infallible>(at));
+        claim.unwrap_or_else(|never| match never {}).ok().map(|run| run.first)
     }
 }
 

@@ -56,7 +56,7 @@ impl<C: Clock + Clone> Switch<C> {
     }
 
     /// The generator of a node, if it was built.
-    pub(crate) fn built(&self, node: Node) -> Option<&Generator<C>> {
+    fn built(&self, node: Node) -> Option<&Generator<C>> {
         self.0.built.get(usize::from(node.index()))?.get()
     }
 

@@ -17,9 +17,9 @@ use crate::stats::ClockStats;
 ///
 /// - **Age.** A new millisecond shows when the thread has woken up for it, some 60 µs late on an idle machine, and later
 ///   where all cores are busy. IDs are unique and increasing all the same; their time is that much too early.
-/// - **Bounds on the age.** A generator looks at the true clock for the first ID of each millisecond it sees, for each
-///   256th ID in it, for every run, and wherever it would otherwise wait; what it finds it writes down for all. So a
-///   thread that is held up is noticed after 256 IDs of a node, and a millisecond's IDs are used up as by the true clock.
+/// - **Bounds on the age.** A generator reads the true clock wherever it would otherwise wait, and writes it down for all.
+///   So a thread that is held up is noticed after a millisecond's 4096 IDs of a node, and a millisecond's IDs are used up
+///   as by the true clock.
 ///   There is no bound in time: at an ID a second, or where the whole process was stopped, those IDs tell the time at
 ///   which the thread last ran.
 ///   The clock by itself, read by hand, may be as late as its thread, and step back by that when the thread starts.
@@ -127,11 +127,6 @@ impl Clock for CoarseClock {
         let now = self.clock.unix_time();
         self.ticker.push(super::whole_millis(now));
         now
-    }
-
-    #[inline]
-    fn may_be_late(&self) -> bool {
-        true
     }
 
     fn stats(&self) -> ClockStats {

@@ -73,15 +73,6 @@ pub trait Clock: Send + Sync {
         Duration::from_millis(self.unix_millis())
     }
 
-    /// Whether [`unix_millis`](Self::unix_millis) may be out of date, as that of a clock which remembers: `false` by
-    /// default.
-    ///
-    /// A generator then asks [`unix_time`](Self::unix_time) instead at the begin of a millisecond, at each 256th ID in it,
-    /// and for every run.
-    fn may_be_late(&self) -> bool {
-        false
-    }
-
     /// Whether the time is simulated, as in tests; `false` by default.
     ///
     /// All generators of a process for one epoch and node share one timeline, so that they cannot repeat each other's

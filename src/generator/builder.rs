@@ -1,7 +1,6 @@
 //! How a generator is set up.
 
 use alloc::sync::Arc;
-use core::sync::atomic::{Ordering, fence};
 use core::time::Duration;
 
 use crossbeam_utils::CachePadded;
@@ -233,8 +232,6 @@ impl<C: Clock> GeneratorBuilder<C> {
             (true, true) => Arc::new(Timeline::closed()),
             (true, false) => Arc::new(Timeline::open_ended()),
         };
-        // SeqCst: as in `finish`.
-        fence(Ordering::SeqCst);
         if let Some(id) = resume_after {
             // The next tick, and not the next sequence: the ID may be of another node, which the order of IDs puts
             // above this one within a tick.

@@ -5,7 +5,8 @@
 //! as its floor. So the windows of all holders of a node are disjoint, whatever their clocks, pauses and crashes do:
 //! no synchronised clocks and no timely renewals are needed, only that the store keeps what it has acknowledged.
 //!
-//! [`LeasedGenerator`] is what a server uses. Two stores know nothing of each other, so all that issue IDs of one epoch
+//! [`LeasedGenerator`] is what a server uses, and [`ShardedLeasedGenerator`] one that needs more than 4096 IDs a millisecond.
+//! Two stores know nothing of each other, so all that issue IDs of one epoch
 //! share one:
 //!
 //! | store                             | for whom                        | who is taken for dead                      |
@@ -75,6 +76,8 @@
 //! TimeoutStopSec=30
 //! Restart=always
 //! ```
+//!
+#![doc = include_str!("scale.md")]
 
 mod builder;
 mod caught;
@@ -135,7 +138,8 @@ use crate::node::{Node, random};
 ///   second to renew is `Lost`.
 /// - **An unknown outcome is an error.** On a timeout or a broken connection answer
 ///   [`Unavailable`](LeaseError::Unavailable): the caller goes on with what it has, and asks again.
-/// - **Calls end.** A call that hangs keeps the keeper from renewing, and a drop from returning: set timeouts.
+/// - **Calls end.** A call that hangs keeps the keeper from renewing, and a drop from returning: set timeouts. One that
+///   panics is an unknown outcome too: it is caught, reported and retried.
 ///
 /// A store behind `&`, `Arc` or `Box` is a store too, so a process can keep its store and ask it for its nodes.
 ///

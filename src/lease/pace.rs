@@ -145,4 +145,47 @@ mod tests {
         short.succeeded(true);
         assert_eq!(short.pause(0), Pause { whole: 100, quiet: 100 });
     }
+
+    /// Holders of a store that does not answer for a time, by a clock of its own: milliseconds since their last renewal.
+    ///
+    /// Returns, for each request after the store is back, how many milliseconds after that it comes.
+    fn outage(holders: u64, outage: u64, jitter: bool) -> Vec<u64> {
+        let mut dice = 1_u64;
+        let mut random = move || {
+            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            if jitter { (dice >> 56) as u8 } else { 0 }
+        };
+        let first_successes = (0..holders).map(|_| {
+            let mut pace = Pace::new(10_000);
+            let mut now = pace.pause(random()).whole;
+            while now < outage {
+                // The window ends 10 s after the last renewal.
+                pace.failed(now >= 10_000);
+                now += pace.pause(random()).whole;
+            }
+            now - outage
+        });
+        first_successes.collect()
+    }
+
+    fn in_the_first_second(requests: &[u64]) -> usize {
+        requests.iter().filter(|&&after| after < 1000).count()
+    }
+
+    #[test]
+    fn a_store_that_is_back_after_a_minute_is_not_overrun() {
+        let requests = outage(1024, 60_000, true);
+        let first = in_the_first_second(&requests);
+        // 1024 requests spread over a third of a window less the jitter are 360 a second.
+        assert!((250..450).contains(&first), "{first} requests in the first second");
+        let busiest = (0..34).map(|tenth| requests.iter().filter(|&&after| after / 100 == tenth).count()).max();
+        assert!(busiest.is_some_and(|requests| requests < 90), "{busiest:?} in a tenth of a second");
+        assert!(requests.iter().all(|&after| after <= 3333), "all issue again within a renewal period");
+    }
+
+    #[test]
+    fn negative_control_holders_without_jitter_come_together() {
+        let requests = outage(1024, 60_000, false);
+        assert!(requests.iter().all(|&after| after == requests[0]));
+    }
 }

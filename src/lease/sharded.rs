@@ -93,7 +93,16 @@ impl<C: Clock + Clone> ShardedLeasedGenerator<C> {
     /// As [`Generator::next_id`]; [`Error::LeaseLost`] while every shard is lost.
     #[inline]
     pub fn next_id(&self) -> Result<Snowflake, Error> {
-        match self.hold.next_id() {
+        match self.hold.next_id_at_home() {
+            Some(id) => Ok(id),
+            None => self.next_id_elsewhere(),
+        }
+    }
+
+    /// The rest of [`next_id`](Self::next_id). Apart, so that the ID of a home goes through no `Result` in memory.
+    #[inline(never)]
+    fn next_id_elsewhere(&self) -> Result<Snowflake, Error> {
+        match self.hold.next_id_elsewhere() {
             Err(error) => self.hold.when_renewed(error, || self.hold.next_id()),
             id => id,
         }

@@ -221,7 +221,7 @@ impl<C: Clock + Clone> Lease<C> {
     /// Gives a node back. Only for when no caller is left that could be claiming through this lease.
     pub(super) fn release(&self, position: usize, tenure: &Tenure) -> Result<(), LeaseError> {
         let grant = tenure.grant();
-        let used_until = self.generator_at(position).and_then(Generator::finish).unwrap_or(grant.until);
+        let used_until = self.generator_at(position).map_or(grant.until, Generator::end);
         self.switch.clear_at(position);
         let used_until = used_until.min(grant.until).max(grant.floor);
         let release = |grant| caught("releasing the lease", "the store", || self.store.release(grant, used_until));

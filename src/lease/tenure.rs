@@ -139,7 +139,6 @@ mod tests {
                 Fate::Late => {
                     row.late.push(renewal);
                     retry(tenure);
-                    continue;
                 }
                 Fate::Lost => retry(tenure),
                 Fate::Answered | Fate::Unheard => {

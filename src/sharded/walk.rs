@@ -119,9 +119,9 @@ pub(crate) trait Shards {
     #[inline]
     fn next_id_at_home(&self) -> Option<Snowflake> {
         let home = self.home()?;
-        match home.claim() {
+        match home.add() {
             Ok(slot) => Some(home.id(slot)),
-            Err(missed) => home.claim_missed(missed).map(|slot| home.id(slot)),
+            Err(tick) => home.issue_at(tick),
         }
     }
 
@@ -160,7 +160,7 @@ pub(crate) trait Shards {
     /// Claims at the home, or elsewhere.
     fn anywhere<T>(&self, claim: impl Fn(&Generator<Self::Clock>, u64) -> Option<T>) -> Option<T> {
         let home = self.home()?;
-        claim(home, home.true_tick(home.tick())).or_else(|| self.elsewhere(claim))
+        claim(home, home.tick()).or_else(|| self.elsewhere(claim))
     }
 
     /// Looks for a shard other than the home where a claim in the clock's tick succeeds, and makes it the home.
@@ -169,7 +169,7 @@ pub(crate) trait Shards {
     fn elsewhere<T>(&self, claim: impl Fn(&Generator<Self::Clock>, u64) -> Option<T>) -> Option<T> {
         let reader = self.home()?;
         let home = Some(HOME.get()).filter(|&home| home < self.count()).or_else(|| self.first_index())?;
-        let tick = reader.true_tick(reader.tick());
+        let tick = reader.tick();
         let number = NUMBER.with(|&number| number as u64);
         let begin = usize::try_from(layout::scatter(tick, number, 31)).unwrap_or(0) ^ home;
         self.from(begin)

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
@@ -17,6 +17,11 @@ pub(crate) trait Change: Send + Sync + 'static {
 
     /// What is answered.
     fn answer(&self, _transaction: &mut Value) {}
+
+    /// The server's clock, as it is shown.
+    fn clock(&self, clock: SystemTime) -> SystemTime {
+        clock
+    }
 }
 
 /// A gateway to a server; its URL. Its threads end with the process.
@@ -36,8 +41,12 @@ pub(crate) fn gateway(to: &str, change: Arc<impl Change>) -> String {
 fn exchange(mut client: &TcpStream, to: &str, change: &impl Change) {
     let mut reader = BufReader::new(client);
     let (mut head, mut line) = (Vec::new(), String::new());
-    while reader.read_line(&mut line).unwrap() > 2 {
+    while reader.read_line(&mut line).unwrap_or(0) > 2 {
         head.push(std::mem::take(&mut line).to_lowercase());
+    }
+    if head.is_empty() {
+        // A client that is gone has given up.
+        return;
     }
     let length = head.iter().find_map(|line| line.strip_prefix("content-length:")).unwrap();
     let mut body = vec![0; length.trim().parse().unwrap()];
@@ -55,7 +64,8 @@ fn exchange(mut client: &TcpStream, to: &str, change: &impl Change) {
     if transaction {
         change.answer(&mut body);
     }
-    let (status, date, body) = (answer.status(), answer.headers()["date"].to_str().unwrap(), body.to_string());
+    let clock = httpdate::parse_http_date(answer.headers()["date"].to_str().unwrap()).unwrap();
+    let (status, date, body) = (answer.status(), httpdate::fmt_http_date(change.clock(clock)), body.to_string());
     let head =
         format!("HTTP/1.1 {status}\r\ndate: {date}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
     // A client that is gone has given up.

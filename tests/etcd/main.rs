@@ -5,10 +5,14 @@
 #![cfg(target_os = "linux")]
 #![expect(unsafe_code, reason = "std has no fork, no waitpid and no _exit")]
 
+mod clock;
 #[path = "../fleet/mod.rs"]
 mod fleet;
 mod gateway;
 mod naive;
+mod requests;
+mod rest;
+mod scarce;
 mod server;
 mod store;
 #[path = "../workers/mod.rs"]

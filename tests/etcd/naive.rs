@@ -22,6 +22,8 @@ struct Interference {
     compares_nothing: AtomicBool,
     /// Fields of what is found, and what they are shown as.
     shown: Mutex<Vec<(&'static str, Value)>>,
+    /// What was shown instead of what is stored, as a store that is shown it compares it.
+    stored: Mutex<Vec<(String, String)>>,
     /// Once changes are answered by this cluster.
     cluster: Mutex<Option<&'static str>>,
 }
@@ -37,6 +39,12 @@ impl Change for Interference {
         if self.compares_nothing.load(Ordering::SeqCst) {
             transaction["compare"] = json!([]);
         }
+        let stored = self.stored.lock().unwrap();
+        for compare in transaction["compare"].as_array_mut().into_iter().flatten() {
+            if let Some((_, stored)) = stored.iter().find(|(shown, _)| compare["value"] == json!(shown)) {
+                compare["value"] = json!(stored);
+            }
+        }
     }
 
     fn answer(&self, transaction: &mut Value) {
@@ -45,14 +53,16 @@ impl Change for Interference {
         for response in transaction["responses"].as_array_mut().into_iter().flatten() {
             for kv in response["response_range"]["kvs"].as_array_mut().into_iter().flatten() {
                 found = true;
-                let Some(value) = kv["value"].as_str().and_then(|value| STANDARD.decode(value).ok()) else { continue };
-                let Ok(mut value) = serde_json::from_slice::<Value>(&value) else { continue };
+                let stored = kv["value"].as_str().unwrap().to_owned();
+                let mut value: Value = serde_json::from_slice(&STANDARD.decode(&stored).unwrap()).unwrap();
                 for (field, as_shown) in shown.iter() {
                     if let Some(field) = value.get_mut(field) {
                         *field = as_shown.clone();
                     }
                 }
-                kv["value"] = json!(STANDARD.encode(value.to_string()));
+                let value = STANDARD.encode(value.to_string());
+                kv["value"] = json!(value);
+                self.stored.lock().unwrap().push((value, stored));
             }
         }
         if let (Some(cluster), false) = (*self.cluster.lock().unwrap(), found) {
@@ -233,7 +243,9 @@ fn a_longer_window_is_noted_first() {
         let mut realm = get(&race.url, &race.key());
         realm["cluster"] = json!("another");
         put(&race.url, &race.key(), &realm.to_string());
-        let lost = race.direct.renew(&Renewal::new(grant.clone(), grant.until)).unwrap_err();
+        // By a store that knows nothing of the window.
+        race.direct.acquire(&request(60_000)).unwrap();
+        let lost = race.store.renew(&Renewal::new(grant.clone(), grant.until)).unwrap_err();
         assert!(matches!(lost, LeaseError::Lost { .. }), "{lost}");
         let rest = get(&race.url, &race.key())["rest"].as_u64().unwrap();
         // Where a node starts whose window is forgotten.

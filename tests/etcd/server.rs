@@ -14,7 +14,7 @@ use pyflake::lease::{EtcdStore, LeaseError};
 use pyflake::{Epoch, Node};
 use serde_json::{Value, json};
 
-use crate::fleet::{number, unique};
+use crate::fleet::{now, number, unique};
 
 /// The store under test.
 pub(crate) type Store = EtcdStore;
@@ -67,6 +67,14 @@ impl Server {
             assert!(server.log().contains("address already in use"), "{}", server.log());
         }
         panic!("no port is free")
+    }
+
+    /// Starts one without a gateway, which never answers what is asked here; `None` to skip the test.
+    pub(crate) fn without_gateway() -> Option<Self> {
+        shared()?;
+        let server = Server::at(free_ports(), &["--enable-grpc-gateway=false"]);
+        server.spawn();
+        Some(server)
     }
 
     /// Starts a cluster of three; `None` to skip the test.
@@ -278,7 +286,11 @@ pub(crate) fn steal(url: &str, realm: &str, node: Node) {
 
 /// Holds all nodes of a realm but the first ones, so that those are used again and again.
 pub(crate) fn leave_free(url: &str, realm: &str, free: u16) {
+    let nobody = json!({
+        "until": now() + 365 * 24 * 3_600_000, "token": 0, "nonce": 1, "label": "nobody", "window": 0, "acquired": 0,
+        "renewed": 0, "generation": 1,
+    });
     for node in free..1024 {
-        put(url, &format!("pyflake/{realm}/live/{node:04}"), "1");
+        put(url, &format!("pyflake/{realm}/node/{node:04}"), &nobody.to_string());
     }
 }

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use pyflake::lease::{EtcdStore, LeaseError, LeaseState, LeaseStore, LeasedGenerator, Renewal};
+use pyflake::lease::{EtcdStore, Grant, LeaseError, LeaseState, LeaseStore, LeasedGenerator, Renewal};
 use serde_json::json;
 
 use crate::fleet::proxy::{Network, Proxy};
@@ -26,8 +26,10 @@ fn what_is_wrong_is_told_with_the_way_out() {
     assert!(error.contains("TLS") && error.contains("EtcdStoreBuilder::agent"), "{error}");
     let missing = EtcdStore::builder(&shared).realm("nobody's").open_existing().unwrap_err().to_string();
     assert!(missing.contains("the realm \"nobody's\""), "{missing}");
-    let slash = EtcdStore::builder(&shared).realm("a/b").open(EPOCH).unwrap_err().to_string();
-    assert!(slash.contains("no slash"), "{slash}");
+    for (name, part) in [("", "is empty"), ("a/b", "'/'"), ("a\0b", r"'\0'"), (&"r".repeat(100_000), "100000 bytes")] {
+        let refused = EtcdStore::builder(&shared).realm(name).open(EPOCH).unwrap_err().to_string();
+        assert!(refused.contains(part), "{refused}");
+    }
 }
 
 #[test]
@@ -77,6 +79,44 @@ fn it_is_not_redirected() {
     assert!(error.contains("HTTP 302"), "{error}");
 }
 
+#[test]
+fn a_server_without_its_gateway_is_named() {
+    let Some(server) = Server::without_gateway() else { return };
+    let mut told = String::new();
+    eventually("it answers", || {
+        told = EtcdStore::open(&server.url(), EPOCH).unwrap_err().to_string();
+        told.contains("404")
+    });
+    assert!(told.contains("--enable-grpc-gateway=false"), "{told}");
+}
+
+/// A key as the version before stored it, without the time of the renewal.
+#[test]
+fn a_key_of_an_earlier_version_is_read() {
+    let Some(url) = shared() else { return };
+    let name = unique("earlier");
+    let store = EtcdStore::builder(&url).realm(&name).open(EPOCH).unwrap();
+    leave_free(&url, &name, 1);
+    let grant = store.acquire(&request(1000)).unwrap();
+    let without = |key: String, field: &str| {
+        let mut value = get(&url, &key);
+        assert!(value.as_object_mut().unwrap().remove(field).is_some());
+        put(&url, &key, &value.to_string());
+    };
+    without(format!("pyflake/{name}/node/0000"), "renewed");
+    without(format!("pyflake/{name}/realm"), "cause");
+    let other = EtcdStore::builder(&url).realm(&name).open(EPOCH).unwrap();
+    assert!(matches!(other.acquire(&request(1000)), Err(LeaseError::NoFreeNode { .. })), "it is held");
+    let renewed = store.renew(&Renewal::new(grant.clone(), grant.until + 1000)).unwrap();
+    without(format!("pyflake/{name}/node/0000"), "renewed");
+    let mut next = None;
+    eventually("it is taken for dead", || {
+        next = other.acquire(&request(1000)).ok();
+        next.is_some()
+    });
+    assert_eq!(next.unwrap().floor, renewed.until);
+}
+
 /// Whoever is taken for dead, and has no successor yet, is alive again.
 #[test]
 fn a_renewal_puts_back_that_its_holder_lives() {
@@ -84,11 +124,11 @@ fn a_renewal_puts_back_that_its_holder_lives() {
     let name = unique("alive");
     let store = EtcdStore::builder(&url).realm(&name).open(EPOCH).unwrap();
     leave_free(&url, &name, 1);
-    let grant = store.acquire(&request(60_000)).unwrap();
-    delete(&url, &format!("pyflake/{name}/live/{:04}", grant.node.index()));
-    assert!(store.nodes().unwrap().iter().all(|node| !node.held));
-    store.renew(&Renewal::new(grant.clone(), grant.until + 1)).unwrap();
-    assert!(store.nodes().unwrap().iter().any(|node| node.held && node.node == grant.node));
+    let grant = store.acquire(&request(300)).unwrap();
+    let held = || store.nodes().unwrap().iter().any(|node| node.held && node.node == grant.node);
+    eventually("it is taken for dead", || !held());
+    store.renew(&Renewal::new(grant.clone(), now() + 5000)).unwrap();
+    assert!(held());
     let refused = store.acquire(&request(60_000));
     assert!(matches!(refused, Err(LeaseError::NoFreeNode { .. })), "{refused:?}");
 }
@@ -97,21 +137,31 @@ fn a_renewal_puts_back_that_its_holder_lives() {
 #[test]
 fn what_a_holder_was_told_and_the_store_does_not_have_ends_every_lease() {
     let Some(url) = shared() else { return };
-    for (what, releases) in [("until", false), ("until", true), ("token", false), ("key", false), ("key", true)] {
+    for (what, releases) in
+        [("until", false), ("until", true), ("renewal", false), ("token", false), ("key", false), ("key", true)]
+    {
         let name = unique("behind");
         let store = EtcdStore::builder(&url).realm(&name).open(EPOCH).unwrap();
         let first = store.acquire(&request(60_000)).unwrap();
         // For the second tenure of its node.
         store.release(&first, first.floor).unwrap();
+        let node = |index: u16| format!("pyflake/{name}/node/{:04}", index % 1024);
+        let key = node(first.node.index());
+        let released = get(&url, &key);
         leave_free(&url, &name, 0);
-        delete(&url, &format!("pyflake/{name}/live/{:04}", first.node.index()));
+        put(&url, &key, &released.to_string());
         let grant = store.acquire(&request(60_000)).unwrap();
-        delete(&url, &format!("pyflake/{name}/live/{:04}", (first.node.index() + 1) % 1024));
+        assert_eq!(grant.node, first.node);
+        delete(&url, &node(first.node.index() + 1));
         let bystander = store.acquire(&request(60_000)).unwrap();
-        let key = format!("pyflake/{name}/node/{:04}", grant.node.index());
         let mut value = get(&url, &key);
         match what {
             "until" => value["until"] = json!(grant.until - 1),
+            // What an earlier renewal had stored.
+            "renewal" => {
+                value["until"] = json!(grant.until - 1);
+                value["nonce"] = json!(grant.owner.nonce ^ 1);
+            }
             _ => value["token"] = json!(grant.token - 1),
         }
         if what == "key" {
@@ -255,7 +305,8 @@ fn a_restored_backup_ends_every_lease() {
     server.crash();
     server.back_up();
     server.up();
-    let renewed = (1..=5).map(|n| store.renew(&Renewal::new(grant.clone(), grant.until + n)).unwrap()).last().unwrap();
+    let renew = |grant: Grant, _| store.renew(&Renewal::new(grant.clone(), grant.until + 1)).unwrap();
+    let renewed = (0..5).fold(grant, renew);
     let unheard = store.acquire(&request(3000)).unwrap();
     server.crash();
     server.restore();

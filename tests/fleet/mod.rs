@@ -3,6 +3,7 @@
 //! The tests that use it have a module `server`, which says what the store is and how to come by servers of it.
 
 mod chaos;
+mod clone;
 mod load;
 mod outage;
 pub(crate) mod proxy;

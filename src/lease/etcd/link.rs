@@ -8,18 +8,25 @@ use std::time::{Instant, UNIX_EPOCH};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Timeout};
 
 use crate::fork;
 use crate::lease::LeaseError;
+use crate::lease::etcd::names::{NO_THREAD, Names};
+
+/// How many transactions fit into one request: etcd takes 128 operations, the nested ones' among
+/// them.
+pub(super) const MOST_AT_ONCE: usize = 100;
 
 /// Room for 1024 nodes with labels of any length, many times over.
 const LARGEST_ANSWER: u64 = 64 << 20;
 
-/// What a transaction has answered.
+/// The answer to one transaction or several.
 #[derive(Debug)]
 pub(super) struct Answer {
-    pub(super) body: Value,
+    /// One for each transaction, in their order.
+    pub(super) parts: Vec<Part>,
     /// The server's clock in Unix milliseconds, rounded down to a second.
     pub(super) now: u64,
     /// The cluster that answers.
@@ -28,13 +35,19 @@ pub(super) struct Answer {
     pub(super) revision: u64,
 }
 
+/// The answer to one transaction.
+#[derive(Debug)]
+pub(super) struct Part {
+    /// Whether all that was compared held.
+    pub(super) succeeded: bool,
+    responses: Value,
+}
+
 /// A key as it was found.
 #[derive(Clone, Debug)]
 pub(super) struct Found {
     pub(super) key: String,
-    pub(super) value: Vec<u8>,
-    pub(super) revision: u64,
-    pub(super) lease: u64,
+    pub(super) value: String,
 }
 
 /// What is done for a caller, and when it must have ended.
@@ -74,7 +87,11 @@ impl Link {
         }
         // No call is worth waiting longer for, and a clock has an end.
         let timeout = timeout.min(Duration::from_secs(24 * 3600));
-        let agent = agent.unwrap_or_else(|| Agent::config_builder().proxy(None).build().into());
+        let config = match agent {
+            Some(agent) => agent.config().clone(),
+            None => Agent::config_builder().proxy(None).build(),
+        };
+        let agent = Agent::with_parts(config, DefaultConnector::default(), Names);
         Ok(Link { agent, endpoints, current: AtomicUsize::new(0), timeout, generation: fork::generation() })
     }
 
@@ -98,21 +115,48 @@ impl Link {
         }
     }
 
-    /// A transaction: if all that is compared holds, what is done is done.
-    pub(super) fn transaction(&self, call: Call, compare: &[Value], then: &[Value]) -> Result<Answer, LeaseError> {
-        let (body, now) = self.post(call, "kv/txn", &json!({ "compare": compare, "success": then }))?;
+    /// Sends transactions as one request: each compares for itself, and all see one state of the
+    /// cluster.
+    ///
+    /// Together they may have [`MOST_AT_ONCE`].
+    pub(super) fn transactions(&self, call: Call, mut transactions: Vec<Value>) -> Result<Answer, LeaseError> {
+        let count = transactions.len();
+        let one = count == 1;
+        let request = match transactions.pop() {
+            Some(transaction) if one => transaction,
+            last => {
+                let nested = |transaction| json!({ "request_txn": transaction });
+                json!({ "success": transactions.into_iter().chain(last).map(nested).collect::<Vec<_>>() })
+            }
+        };
+        let (mut body, now) = self.post(call, "kv/txn", &request)?;
         let header = &body["header"];
         let (Some(revision), Some(cluster)) = (number(&header["revision"]), header["cluster_id"].as_str()) else {
             return Err(self.unavailable(call, "the answer has no revision or no cluster".into()));
         };
         let cluster = cluster.to_owned();
-        Ok(Answer { body, now, cluster, revision })
+        let part = |body: &mut Value| Part {
+            succeeded: body["succeeded"].as_bool() == Some(true),
+            responses: body["responses"].take(),
+        };
+        let parts: Vec<Part> = if one {
+            vec![part(&mut body)]
+        } else {
+            let nested = body["responses"].as_array_mut().into_iter().flatten();
+            nested.map(|response| part(&mut response["response_txn"])).collect()
+        };
+        if parts.len() != count {
+            let what = format!("{count} transactions were sent, and {} are in the answer", parts.len());
+            return Err(self.unavailable(call, what));
+        }
+        Ok(Answer { parts, now, cluster, revision })
     }
 
     /// One request; what it answered, and when by the server's clock.
     ///
-    /// What has not been sent is sent to another endpoint; whatever else fails leaves it open what was done.
-    pub(super) fn post(&self, call: Call, what: &str, body: &Value) -> Result<(Value, u64), LeaseError> {
+    /// What has not been sent is sent to another endpoint; whatever else fails leaves it open what
+    /// was done.
+    fn post(&self, call: Call, what: &str, body: &Value) -> Result<(Value, u64), LeaseError> {
         let mut untried = self.endpoints.len();
         loop {
             let index = self.current.load(Ordering::Relaxed);
@@ -161,6 +205,11 @@ impl Link {
         let date = response.headers().get("date").and_then(|date| date.to_str().ok()).map(str::to_owned);
         let text = response.body_mut().with_config().limit(LARGEST_ANSWER).read_to_vec()?;
         let answer: Value = serde_json::from_slice(&text).unwrap_or_default();
+        if status.as_u16() == 404 {
+            let why = "there is no JSON gateway (HTTP 404): start etcd without --enable-grpc-gateway=false, and use the \
+                       URL of its client port";
+            return Err(why.to_owned().into());
+        }
         if !status.is_success() {
             let said = answer["message"].as_str().or(answer["error"].as_str()).unwrap_or("no reason was given");
             return Err(format!("{said} (HTTP {})", status.as_u16()).into());
@@ -216,34 +265,32 @@ fn is_of_connecting(error: &io::Error) -> bool {
         | ErrorKind::AddrNotAvailable => true,
         // A name that is not found has a kind that cannot be named. Where the words are others, the next call goes on
         // to the next endpoint.
-        _ => error.raw_os_error().is_none() && error.to_string().starts_with("failed to lookup address information"),
+        _ => {
+            let text = if error.raw_os_error().is_none() { error.to_string() } else { String::new() };
+            text.starts_with("failed to lookup address information") || text.starts_with(NO_THREAD)
+        }
     }
 }
 
-impl Answer {
-    pub(super) fn succeeded(&self) -> bool {
-        self.body["succeeded"].as_bool() == Some(true)
-    }
-
+impl Part {
     /// What a range of the transaction has found.
     pub(super) fn range(&self, index: usize) -> Vec<Found> {
-        let kvs = self.body["responses"][index]["response_range"]["kvs"].as_array();
+        let kvs = self.responses[index]["response_range"]["kvs"].as_array();
         kvs.into_iter().flatten().filter_map(found).collect()
     }
 }
 
+/// A key and its value; one that is no text cannot be read either way.
 fn found(kv: &Value) -> Option<Found> {
     let bytes = |field: &Value| STANDARD.decode(field.as_str().unwrap_or_default()).ok();
     Some(Found {
         key: String::from_utf8(bytes(&kv["key"])?).ok()?,
-        value: bytes(&kv["value"])?,
-        revision: number(&kv["mod_revision"])?,
-        lease: number(&kv["lease"]).unwrap_or(0),
+        value: String::from_utf8_lossy(&bytes(&kv["value"])?).into_owned(),
     })
 }
 
 /// A 64-bit number, which is a string in this JSON.
-pub(super) fn number(value: &Value) -> Option<u64> {
+fn number(value: &Value) -> Option<u64> {
     value.as_str()?.parse().ok()
 }
 
@@ -256,19 +303,18 @@ pub(super) fn get(key: &str) -> Value {
 }
 
 /// The keys from one to another, without that.
-pub(super) fn get_range(start: &str, end: &str, keys_only: bool) -> Value {
-    json!({ "request_range": { "key": encoded(start), "range_end": encoded(end), "keys_only": keys_only } })
+pub(super) fn get_range(start: &str, end: &str) -> Value {
+    json!({ "request_range": { "key": encoded(start), "range_end": encoded(end) } })
 }
 
-pub(super) fn put(key: &str, value: &Value, lease: u64) -> Value {
-    json!({ "request_put": { "key": encoded(key), "value": encoded(&value.to_string()), "lease": lease.to_string() } })
+pub(super) fn put(key: &str, value: &str) -> Value {
+    json!({ "request_put": { "key": encoded(key), "value": encoded(value) } })
 }
 
-pub(super) fn delete(key: &str) -> Value {
-    json!({ "request_delete_range": { "key": encoded(key) } })
-}
-
-/// Holds as long as a key is as it was found; 0: as long as there is none.
-pub(super) fn unchanged(key: &str, revision: u64) -> Value {
-    json!({ "key": encoded(key), "target": "MOD", "result": "EQUAL", "mod_revision": revision.to_string() })
+/// Holds as long as a key has this value; without one, as long as there is no such key.
+pub(super) fn unchanged(key: &str, stored: Option<&str>) -> Value {
+    match stored {
+        Some(value) => json!({ "key": encoded(key), "target": "VALUE", "result": "EQUAL", "value": encoded(value) }),
+        None => json!({ "key": encoded(key), "target": "CREATE", "result": "EQUAL", "create_revision": "0" }),
+    }
 }
