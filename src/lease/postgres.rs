@@ -1,5 +1,6 @@
 //! The store for a fleet: a PostgreSQL database.
 
+mod identity;
 mod link;
 mod statements;
 mod store;
@@ -13,10 +14,13 @@ use tokio_postgres::{Config, NoTls, Socket};
 
 use crate::epoch::Epoch;
 use crate::lease::postgres::link::{Connect, Link};
+use crate::lease::postgres::statements::Statements;
 use crate::lease::postgres::store::Store;
 use crate::lease::realm::check_name;
 use crate::lease::{Grant, LeaseError, LeaseStore, NodeStatus, Renewal, Request};
 use crate::node::Node;
+
+pub use crate::lease::postgres::identity::Identity;
 
 const MIGRATION: &str = include_str!("postgres/migration.sql");
 
@@ -44,38 +48,56 @@ const MIGRATION: &str = include_str!("postgres/migration.sql");
 ///
 /// # The tables
 ///
-/// They are made by [`migrate`](Self::migrate), or by running [`MIGRATION`](Self::MIGRATION) yourself:
+/// They are made by [`migrate`](Self::migrate), or by running [`migration`](Self::migration) yourself:
 ///
 /// ```sql
 #[doc = include_str!("postgres/migration.sql")]
 /// ```
 ///
-/// After that a user needs `SELECT`, `INSERT` and `UPDATE` on both, and `SELECT` and `UPDATE` once the realm is there.
-/// To delete a row, or to restore one by hand, is to say that no ID was issued on it in the clock's future.
+/// They are in the schema `public`, unless [`schema`](PostgresStoreBuilder::schema) names another one. A user needs `SELECT`,
+/// `INSERT` and `UPDATE` on both, and `SELECT` and `UPDATE` once the realm is there. Do not restore rows by hand: only a
+/// living holder notices it.
 ///
 /// # The server
 ///
 /// - **It keeps what it acknowledges.** Each statement asks for a commit that is flushed, whatever
 ///   `synchronous_commit` is by default, and a server with `fsync` off is refused. `full_page_writes` may be off only
 ///   on a file system that never writes half a page.
-/// - **A failover is noticed.** A standby that is promoted, or a backup that is restored, may lack the last windows that
-///   were acknowledged. The realm knows the cluster and the timeline that kept it; on another one all leases end, and
-///   every node rests until the longest window plus twice [`max_skew`](PostgresStoreBuilder::max_skew) has passed: 30 s
-///   by default, in which no ID is issued. It is so for a synchronous standby too, as the server cannot tell whether
-///   the one that was promoted was synchronous. The rest counts on clocks that agree to `max_skew`, on a
-///   [`max_wait`](crate::lease::LeasedGeneratorBuilder::max_wait) that is no longer, and on an old primary that is gone:
-///   one that lives on and still takes writes is two stores.
-/// - **Clocks agree to [`max_skew`](PostgresStoreBuilder::max_skew)**, or a lease is refused. This is not for
-///   uniqueness: a host that is years ahead would take its node with it.
+/// - **A server that lost windows is noticed**, or rests. The realm knows its cluster, timeline, database and table (see
+///   [`Identity`]), and each store remembers the WAL position and the windows that it has seen. Once a difference is noticed
+///   all leases end, and every node rests for the longest window plus twice
+///   [`max_skew`](PostgresStoreBuilder::max_skew): 30 s by default. Until then no ID is issued, and an acquire fails with
+///   [`LeaseError::Resting`]. It is so for a synchronous standby too, as the server cannot tell whether the one that was
+///   promoted was synchronous.
+///
+///   | the server, or its rows                            | noticed                                               |
+///   |----------------------------------------------------|-------------------------------------------------------|
+///   | a standby is promoted; a backup is recovered       | at once: the timeline is another one                  |
+///   | a dump is restored as another database or table    | at once: the oids are others                          |
+///   | the data directory is put back from a copy         | at the next renewal of a holder that it lacks; an acquire rests after the start |
+///   | rows are put back by hand; the server's machine is resumed from a snapshot of its memory | at the next renewal of a holder that it lacks, and never if none lives |
+///   | an old primary lives on and still takes writes     | never: it is two stores                               |
+///
+/// - **A start of the server is a rest for new holders.** Holders that live renew as before, and a node that its holder gives
+///   back is free at once. Any other node may have been used after the state that the server has, so it rests until the
+///   longest window plus twice [`max_skew`](PostgresStoreBuilder::max_skew) after the start: 30 s by default, and 12 s with a
+///   `max_skew` of one second. A realm that is created on a cluster that started within 10 s of its `initdb` does not rest:
+///   there was nothing to lose. With [`Identity::Named`] no start is a rest.
+/// - **The rests count** on clocks that agree to `max_skew` and on a
+///   [`max_wait`](crate::lease::LeasedGeneratorBuilder::max_wait) that is no longer. After a restore the longest window is the
+///   longer of the realm's and the one that the noticing process has requested.
+/// - **Clocks agree to [`max_skew`](PostgresStoreBuilder::max_skew)**, or no node is acquired. This is not for
+///   uniqueness: a host that is years ahead would take its node with it. A holder goes on when the server's clock is set
+///   back: its window may grow by a window and the time since its last renewal.
 ///
 /// # Connections
 ///
-/// A store has one connection, and calls take turns on it. It works through a transaction pooler (PgBouncer), which
+/// A store has one connection, and calls take turns on it in the thread that makes them. It works through a transaction pooler (PgBouncer), which
 /// fleets need, as 1024 processes are more than a server's usual 100 connections: each call is one statement and one
 /// transaction, nothing is prepared, and no session keeps anything. After a failure it connects again at the next call.
 /// A call ends after [`connect_timeout`](PostgresStoreBuilder::connect_timeout) and
-/// [`statement_timeout`](PostgresStoreBuilder::statement_timeout) at the latest. It may be made in async code, where it
-/// blocks the thread.
+/// [`statement_timeout`](PostgresStoreBuilder::statement_timeout) at the latest. In async code it blocks the thread,
+/// and another thread does the work.
 ///
 /// # TLS
 ///
@@ -97,11 +119,19 @@ pub struct PostgresStoreBuilder {
     connect_timeout: Duration,
     statement_timeout: Duration,
     max_skew: Duration,
+    schema: String,
+    identity: Identity,
 }
 
 impl PostgresStore {
-    /// What creates the tables. It can be run again, and changes nothing then.
-    pub const MIGRATION: &str = MIGRATION;
+    /// The script that creates the tables in a schema. It can be run again, and changes nothing then.
+    ///
+    /// # Errors
+    ///
+    /// [`LeaseError::Unavailable`] if the server would cut the schema's name: it has 1 to 63 bytes, and no NUL.
+    pub fn migration(schema: &str) -> Result<String, LeaseError> {
+        Ok(Statements::new(schema, &Identity::Server)?.migration)
+    }
 
     /// Opens the realm `default` of a database for an epoch, and creates the realm if it is missing.
     ///
@@ -132,6 +162,8 @@ impl PostgresStore {
             connect_timeout: Duration::from_secs(2),
             statement_timeout: Duration::from_secs(2),
             max_skew: Duration::from_secs(10),
+            schema: "public".into(),
+            identity: Identity::Server,
         }
     }
 
@@ -198,11 +230,26 @@ impl PostgresStoreBuilder {
         self
     }
 
+    /// Names the schema that the tables are in; `public` by default.
+    ///
+    /// Every statement names it, so a `search_path` changes nothing: neither the role's, nor one that another client has
+    /// left behind on a pooled connection. The schema must exist.
+    pub fn schema(mut self, schema: impl Into<String>) -> Self {
+        self.schema = schema.into();
+        self
+    }
+
+    /// Sets how the realm identifies the server; [`Identity::Server`] by default.
+    pub fn identity(mut self, identity: Identity) -> Self {
+        self.identity = identity;
+        self
+    }
+
     /// Opens the realm for an epoch, and creates it if it is missing.
     ///
     /// # Errors
     ///
-    /// [`LeaseError::RealmMismatch`] if it was created for another epoch or bit layout; [`LeaseError::Corrupt`] if the
+    /// [`LeaseError::RealmMismatch`] if it was created for another epoch, bit layout or identity; [`LeaseError::Corrupt`] if the
     /// server does not keep what it acknowledges; [`LeaseError::Unavailable`] if it does not answer, or the tables are
     /// missing.
     pub fn open(self, epoch: Epoch) -> Result<PostgresStore, LeaseError> {
@@ -232,7 +279,16 @@ impl PostgresStoreBuilder {
     }
 
     fn store(self) -> Result<Store, LeaseError> {
-        let PostgresStoreBuilder { url, realm, connect, connect_timeout, statement_timeout, max_skew } = self;
+        let PostgresStoreBuilder {
+            url,
+            realm,
+            connect,
+            connect_timeout,
+            statement_timeout,
+            max_skew,
+            schema,
+            identity,
+        } = self;
         check_name(&realm)?;
         let mut config = Config::from_str(&url).map_err(|error| LeaseError::Unavailable {
             // Without the URL: it has a password.
@@ -243,7 +299,8 @@ impl PostgresStoreBuilder {
             config.application_name("pyflake");
         }
         let max_skew = i64::try_from(max_skew.as_millis()).unwrap_or(i64::MAX / 4).min(i64::MAX / 4);
-        Ok(Store::new(Link::new(config, connect, connect_timeout, statement_timeout)?, realm, max_skew))
+        let link = Link::new(config, connect, connect_timeout, statement_timeout)?;
+        Store::new(link, realm, &schema, identity, max_skew)
     }
 }
 
@@ -260,6 +317,10 @@ impl LeaseStore for PostgresStore {
 
     fn renew(&self, renewal: &Renewal) -> Result<Grant, LeaseError> {
         self.store.renew(renewal)
+    }
+
+    fn renew_all(&self, renewals: &[Renewal]) -> Vec<Result<Grant, LeaseError>> {
+        self.store.renew_all(renewals)
     }
 
     fn release(&self, grant: &Grant, used_until: u64) -> Result<(), LeaseError> {

@@ -10,6 +10,9 @@ mod database;
 mod failover;
 #[path = "../fleet/mod.rs"]
 mod fleet;
+mod identity;
+mod pooler;
+mod restores;
 mod server;
 mod store;
 #[path = "../workers/mod.rs"]

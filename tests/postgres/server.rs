@@ -11,6 +11,7 @@ use pyflake::{Epoch, Node};
 
 use crate::database::postgres_url;
 use crate::fleet::{certify, unique};
+use crate::workers::set_wall_clock;
 
 /// The store under test.
 pub(crate) type Store = PostgresStore;
@@ -39,6 +40,8 @@ pub(crate) struct Server {
     root: PathBuf,
     data: PathBuf,
     port: u16,
+    /// libfaketime, if the server's clock is set by the file `offset`.
+    clock: Option<PathBuf>,
 }
 
 impl Server {
@@ -55,7 +58,7 @@ impl Server {
         if let Some(user) = user() {
             assert!(Command::new("chown").arg(&user).arg(&root).status().unwrap().success());
         }
-        let server = Server { data: root.join("data"), root, port: free_port() };
+        let server = Server { data: root.join("data"), root, port: free_port(), clock: None };
         server.run("initdb", &["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]);
         let socket = server.root.display();
         server.configure(&format!(
@@ -113,9 +116,49 @@ impl Server {
     pub(crate) fn copy(&self) -> Server {
         let root = std::env::temp_dir().join(unique("pyflake-server"));
         assert!(Command::new("cp").arg("-a").args([&self.root, &root]).status().unwrap().success());
-        let server = Server { data: root.join("data"), root, port: free_port() };
+        let server = Server { data: root.join("data"), root, port: free_port(), clock: None };
         server.configure(&format!("port = {}\n", server.port));
         server
+    }
+
+    /// Keeps a copy of its data directory, as a snapshot of its volume does. It must be stopped.
+    pub(crate) fn back_up(&self) {
+        assert!(Command::new("cp").arg("-a").args([&self.data, &self.backup()]).status().unwrap().success());
+    }
+
+    /// Puts the copy back. It must be stopped.
+    pub(crate) fn put_back(&self) {
+        fs::remove_dir_all(&self.data).unwrap();
+        assert!(Command::new("cp").arg("-a").args([&self.backup(), &self.data]).status().unwrap().success());
+    }
+
+    fn backup(&self) -> PathBuf {
+        self.root.join("backup")
+    }
+
+    /// Starts it again with a clock that `set_clock` sets.
+    pub(crate) fn fake_clock(&mut self, faketime: PathBuf) {
+        // A process with the number of a dead one would find what libfaketime has left of that, under another user.
+        for entry in fs::read_dir("/dev/shm").unwrap().flatten() {
+            let name = entry.file_name().into_string().unwrap_or_default();
+            let dead = |pid: &str| !pid.is_empty() && !Path::new("/proc").join(pid).exists();
+            if name.contains("faketime_") && name.rsplit_once('_').is_some_and(|(_, pid)| dead(pid)) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+        self.set_clock(0);
+        self.clock = Some(faketime);
+        self.stop();
+        self.up();
+    }
+
+    /// Sets how many seconds its clock is off.
+    pub(crate) fn set_clock(&self, seconds: i32) {
+        // Written whole and renamed: a reader never sees half of it.
+        let new = self.root.join("offset-new");
+        fs::write(&new, format!("{seconds:+}s")).unwrap();
+        assert!(Command::new("chmod").arg("a+r").arg(&new).status().unwrap().success());
+        fs::rename(new, self.root.join("offset")).unwrap();
     }
 
     /// Starts it as a standby, which reads and does not write.
@@ -152,6 +195,9 @@ impl Server {
     fn run(&self, program: &str, arguments: &[&str]) {
         let bin = PathBuf::from(std::env::var("PYFLAKE_POSTGRES_BIN").expect("ci/postgres.sh sets it"));
         let mut command = as_user(&bin.join(program));
+        if let Some(faketime) = &self.clock {
+            set_wall_clock(&mut command, faketime, &self.root.join("offset"));
+        }
         let out = fs::File::create(self.root.join("out")).unwrap();
         let (stdout, stderr) = (out.try_clone().unwrap(), out);
         let status = command

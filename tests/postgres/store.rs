@@ -1,14 +1,14 @@
 //! The store by itself.
 
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use pyflake::lease::conformance::assert_conforms;
-use pyflake::lease::{LeaseError, LeaseStore, PostgresStore, Renewal};
+use pyflake::lease::{LeaseError, LeaseStore, PostgresStore, PostgresStoreBuilder, Renewal};
 
 use crate::fleet::store::Realm;
 use crate::fleet::{EPOCH, eventually, request, unique};
-use crate::server::{Server, as_user, free_port, shared, sql};
+use crate::pooler::Pooler;
+use crate::server::{Server, shared, sql};
 
 #[test]
 fn it_conforms_where_isolation_is_strict() {
@@ -20,36 +20,66 @@ fn it_conforms_where_isolation_is_strict() {
 #[test]
 fn it_conforms_through_a_transaction_pooler() {
     let Some(server) = Server::start() else { return };
-    if !std::path::Path::new("/usr/sbin/pgbouncer").exists() {
-        assert!(std::env::var_os("PYFLAKE_REQUIRE_POSTGRES").is_none(), "pgbouncer is required and not installed");
-        eprintln!("skipped: install Debian's package pgbouncer to run it");
-        return;
-    }
-    let (port, ini) = (free_port(), std::env::temp_dir().join(unique("pgbouncer")));
-    let (to, users) = (server.port(), ini.with_extension("users"));
-    std::fs::write(&users, "\"postgres\" \"\"\n").unwrap();
-    let text = format!(
-        "[databases]\npostgres = host=127.0.0.1 port={to}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
-         listen_port = {port}\nunix_socket_dir =\nauth_type = trust\nauth_file = {}\npool_mode = transaction\n\
-         default_pool_size = 3\nserver_reset_query_always = 1\nserver_reset_query = DISCARD ALL\n",
-        users.display()
+    let settings = "default_pool_size = 3\nserver_reset_query_always = 1\nserver_reset_query = DISCARD ALL\n";
+    let Some(pooler) = Pooler::start(&server, settings) else { return };
+    PostgresStore::migrate(&pooler.url()).unwrap();
+    assert_conforms(|| Realm::at(&pooler.url()));
+}
+
+/// A client of the same pooled connection has set another path, on which there are tables too.
+#[test]
+fn a_search_path_that_leaks_through_a_pooler_changes_nothing() {
+    let Some(server) = Server::start() else { return };
+    let Some(pooler) = Pooler::start(&server, "default_pool_size = 1\n") else { return };
+    sql(&server.url(), "CREATE SCHEMA \"other one\"");
+    let other = || PostgresStore::builder(&server.url()).schema("other one");
+    other().migrate().unwrap();
+    let store = PostgresStore::open(&pooler.url(), EPOCH).unwrap();
+    sql(&pooler.url(), "SET search_path = 'other one'");
+    let path = sql(&pooler.url(), "SHOW search_path")[0].get(0).unwrap().to_owned();
+    assert!(path.contains("other one"), "it did not leak: {path}");
+    let grant = store.acquire(&request(60_000)).unwrap();
+    store.renew(&Renewal::new(grant.clone(), grant.until + 1)).unwrap();
+    // The tables of the other schema are another store.
+    let other = other().open(EPOCH).unwrap();
+    assert!(other.nodes().unwrap().is_empty());
+    other.acquire(&request(60_000)).unwrap();
+    assert_eq!((store.nodes().unwrap().len(), other.nodes().unwrap().len()), (1, 1));
+}
+
+#[test]
+fn names_that_the_server_would_change_are_refused() {
+    let Some(url) = shared() else { return };
+    let told = |builder: PostgresStoreBuilder| builder.open(EPOCH).unwrap_err().to_string();
+    let builder = || PostgresStore::builder(&url);
+    assert!(told(builder().realm("")).contains("the name of the realm is empty"));
+    assert!(told(builder().realm("a/b")).contains("contains '/'"));
+    assert!(told(builder().realm("a\0")).contains("contains '\\0'"));
+    assert!(told(builder().realm("r".repeat(100_000))).contains("has 100000 bytes, and the limit is 100"));
+    assert!(told(builder().schema("s".repeat(64))).contains("has 64 bytes, and the limit is 63"));
+    let missing = builder().schema("missing").migrate().unwrap_err().to_string();
+    assert!(missing.contains("create the schema"), "{missing}");
+}
+
+/// Tables of the first version, with a holder in them.
+#[test]
+fn tables_of_an_earlier_version_are_migrated() {
+    let Some(server) = Server::start() else { return };
+    let store = PostgresStore::open(&server.url(), EPOCH).unwrap();
+    let grant = store.acquire(&request(3000)).unwrap();
+    drop(store);
+    sql(
+        &server.url(),
+        "ALTER TABLE pyflake_realms DROP COLUMN generation, DROP COLUMN rest_ms, DROP COLUMN rest_cause; \
+         ALTER TABLE pyflake_nodes DROP COLUMN proven_at; \
+         UPDATE pyflake_realms SET server = regexp_replace(server, '/[0-9]+/[0-9]+$', '')",
     );
-    std::fs::write(&ini, text).unwrap();
-    let mut command = as_user("/usr/sbin/pgbouncer".as_ref());
-    let mut pooler = command.arg("-q").arg(&ini).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    eventually("the pooler listens", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
-    let url = format!("postgres://postgres@127.0.0.1:{port}/postgres");
-    let outcome = std::panic::catch_unwind(|| {
-        PostgresStore::migrate(&url).unwrap();
-        assert_conforms(|| Realm::at(&url));
-    });
-    // Its child runs the pooler where it was started as another user; it passes the signal on.
-    assert!(Command::new("kill").arg(pooler.id().to_string()).status().unwrap().success());
-    pooler.wait().unwrap();
-    let _ = (std::fs::remove_file(&ini), std::fs::remove_file(&users));
-    if let Err(panic) = outcome {
-        std::panic::resume_unwind(panic);
-    }
+    let error = PostgresStore::open(&server.url(), EPOCH).unwrap_err().to_string();
+    assert!(error.contains("PostgresStore::migrate"), "{error}");
+    PostgresStore::migrate(&server.url()).unwrap();
+    let store = PostgresStore::open(&server.url(), EPOCH).unwrap();
+    let next = store.acquire(&request(3000)).unwrap();
+    assert!(next.floor >= grant.until, "{next:?} after {grant:?}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::mem;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use tokio::runtime::{self, Runtime};
+use tokio::runtime::{self, Handle, Runtime};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::types::{ToSql, Type};
@@ -22,6 +22,7 @@ use crate::lease::LeaseError;
 #[derive(Clone, Copy)]
 pub(super) enum Value<'a> {
     Number(i64),
+    Numbers(&'a [i64]),
     Text(&'a str),
 }
 
@@ -123,6 +124,7 @@ impl Link {
                 .iter()
                 .map(|value| match value {
                     Value::Number(number) => (number as &(dyn ToSql + Sync), Type::INT8),
+                    Value::Numbers(numbers) => (numbers as &(dyn ToSql + Sync), Type::INT8_ARRAY),
                     Value::Text(text) => (text as &(dyn ToSql + Sync), Type::TEXT),
                 })
                 .collect();
@@ -152,13 +154,19 @@ impl Link {
         if self.generation != fork::generation() {
             return Err(unavailable("it was opened before this process was forked: open it again".into()));
         }
-        // On a thread of its own: a runtime refuses to run on a thread that another one is running on, and who calls
-        // from async code gets a thread that waits, not a panic.
-        let answer = thread::scope(|scope| {
-            let thread = thread::Builder::new().name("pyflake-postgres".into());
-            let thread = thread.spawn_scoped(scope, || self.blocking(work));
-            thread.map_err(Into::into).and_then(|thread| thread.join().unwrap_or_else(|_| Err("it panicked".into())))
-        });
+        // A runtime refuses to run on a thread that runs another one, as in async code. There a thread of its own does the
+        // work; the keeper's thread does it itself.
+        let answer = if Handle::try_current().is_ok() {
+            thread::scope(|scope| {
+                let thread = thread::Builder::new().name("pyflake-postgres".into());
+                let thread = thread.spawn_scoped(scope, || self.blocking(work));
+                thread
+                    .map_err(Into::into)
+                    .and_then(|thread| thread.join().unwrap_or_else(|_| Err("it panicked".into())))
+            })
+        } else {
+            self.blocking(work)
+        };
         answer.map_err(unavailable)
     }
 
@@ -255,6 +263,13 @@ fn was_rolled_back(error: &tokio_postgres::Error) -> bool {
         .is_some_and(|code| *code == SqlState::T_R_SERIALIZATION_FAILURE || *code == SqlState::T_R_DEADLOCK_DETECTED)
 }
 
+/// Whether a server does not say which one it is, for want of a right or of the function.
+fn hides_functions(code: &SqlState, message: &str) -> bool {
+    *code == SqlState::INSUFFICIENT_PRIVILEGE && message.contains("function")
+        || *code == SqlState::UNDEFINED_FUNCTION && message.contains("pg_")
+        || message.contains("WAL control functions cannot be executed when")
+}
+
 /// An error on one line, with what the server said, and the way out where we know one.
 fn explain(error: &tokio_postgres::Error) -> String {
     let Some(said) = error.as_db_error() else {
@@ -268,7 +283,13 @@ fn explain(error: &tokio_postgres::Error) -> String {
     };
     let way_out = match said.code() {
         code if *code == SqlState::UNDEFINED_TABLE || *code == SqlState::UNDEFINED_COLUMN => {
-            "; create the tables with PostgresStore::migrate"
+            "; create the tables with PostgresStore::migrate, or name their schema with schema(..)"
+        }
+        code if *code == SqlState::INVALID_SCHEMA_NAME => "; create the schema, or name another one with schema(..)",
+        // Aurora hides its WAL: "WAL control functions cannot be executed when wal_level < logical".
+        code if hides_functions(code, said.message()) => {
+            "; if a failover and a restart of this server lose no write that was acknowledged, name it with \
+             identity(Identity::Named(..)), else grant EXECUTE on the function"
         }
         // Reading only, or asked for what a server in recovery does not know.
         code if *code == SqlState::READ_ONLY_SQL_TRANSACTION || *code == SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE => {

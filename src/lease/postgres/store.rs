@@ -1,12 +1,17 @@
 //! The protocol: which statement is run when, and what an empty answer means.
 
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSqlOwned;
 
 use crate::epoch::Epoch;
 use crate::lease::label::printable;
+use crate::lease::postgres::identity::{Identity, words};
 use crate::lease::postgres::link::{Link, Value};
-use crate::lease::postgres::statements::{ACQUIRE, EVICT, FENCE, FOUND, HOLDER, LENGTHEN, LOOK, NODES, RELEASE, RENEW};
+use crate::lease::postgres::statements::Statements;
 use crate::lease::realm::{Realm, check_window};
 use crate::lease::{Grant, LeaseError, NodeStatus, Owner, Renewal, Request};
 use crate::node::Node;
@@ -16,131 +21,303 @@ use crate::node::Node;
 pub(super) struct Store {
     link: Link,
     name: String,
+    statements: Statements,
+    identity: Identity,
     /// In milliseconds.
     max_skew: i64,
+    seen: Mutex<Seen>,
+    /// The longest window that was requested here, in milliseconds.
+    longest_window: AtomicI64,
 }
 
-/// What `LOOK` has found.
+/// The latest state that the server has shown: one before it means that the server went back.
+#[derive(Clone, Debug)]
+struct Seen {
+    generation: i64,
+    /// The flushed WAL position within that generation.
+    position: i64,
+    /// The run of the server on which its identity was read. Of another run nothing is known but the rest.
+    run: Arc<str>,
+}
+
+/// The realm as the server has it, and the row of one node.
 struct Look {
-    /// Where it was looked, for messages.
+    /// The realm and its server, for messages.
     place: String,
-    found: Option<Found>,
+    record: Option<Record>,
     /// The server that answers.
     here: String,
+    position: i64,
+    run: String,
     /// Its clock, in Unix milliseconds.
     now: i64,
     /// Whether it keeps what it acknowledges.
     syncs: bool,
+    row: Option<Tenure>,
 }
 
 /// The row of a realm.
-struct Found {
+struct Record {
     realm: Realm,
     server: String,
+    generation: i64,
     longest_window: i64,
 }
 
-/// How often an acquire is tried: after each of the two things that it may have to put right, and when all is right.
+/// The row of a node.
+struct Tenure {
+    token: u64,
+    /// `None`: it was given back.
+    nonce: Option<u64>,
+    label: String,
+    window: i64,
+    until: u64,
+}
+
+/// How often a call is tried: after each of the things that it may have to put right, and when all is right.
 const ATTEMPTS: u32 = 8;
 
-use Value::{Number, Text};
+/// The index of no node.
+const NO_NODE: i64 = -1;
+
+use Value::{Number, Numbers, Text};
 
 impl Store {
-    pub(super) fn new(link: Link, name: String, max_skew: i64) -> Self {
-        Store { link, name, max_skew }
+    pub(super) fn new(
+        link: Link,
+        name: String,
+        schema: &str,
+        identity: Identity,
+        max_skew: i64,
+    ) -> Result<Self, LeaseError> {
+        let statements = Statements::new(schema, &identity)?;
+        let seen = Mutex::new(Seen { generation: 0, position: 0, run: "".into() });
+        let longest_window = AtomicI64::new(0);
+        Ok(Store { link, name, statements, identity, max_skew, seen, longest_window })
     }
 
-    /// Makes sure of the realm, and makes it where it is missing.
+    /// Makes sure of the realm, and creates it where it is missing.
     pub(super) fn open(&self, epoch: Epoch) -> Result<(), LeaseError> {
-        let mut look = self.look()?;
-        if look.found.is_none() {
-            let realm = Realm::new(epoch);
-            let values = [Text(&self.name), Number(signed(epoch.as_unix_millis())?), Text(&realm.layout)];
-            self.link.query("founding the realm", FOUND, &values)?;
-            // Another process may have been first, and with another epoch.
-            look = self.look()?;
+        for _ in 0..ATTEMPTS {
+            let (seen, look) = (self.seen(), self.look(NO_NODE)?);
+            if look.record.is_none() {
+                let realm = Realm::new(epoch);
+                let values = [Text(&self.name), Number(signed(epoch.as_unix_millis())?), Text(&realm.layout)];
+                self.link.query("creating the realm", &self.statements.create, &values)?;
+                // Another process may have been first, and with another epoch.
+                continue;
+            }
+            look.check(epoch)?;
+            if self.sound(&look, &seen, None)? {
+                return Ok(());
+            }
         }
-        look.check(epoch).map(|_| ())
+        Err(self.contended("opening the realm"))
     }
 
-    /// The epoch of a realm that there is.
+    /// The epoch of a realm that exists.
     pub(super) fn existing(&self) -> Result<Epoch, LeaseError> {
-        let look = self.look()?;
-        let epoch = look.found.as_ref().map(|found| found.realm.epoch).ok_or_else(|| look.missing())?;
-        look.realm(epoch).map(|_| epoch)
+        let look = self.look(NO_NODE)?;
+        let record = look.record.as_ref().ok_or_else(|| look.missing())?;
+        record.realm.check(record.realm.epoch, &look.place)?;
+        self.check_identity(&look, record)?;
+        self.see(record.generation, look.position, Some(&look.run));
+        Ok(record.realm.epoch)
     }
 
     pub(super) fn migrate(&self) -> Result<(), LeaseError> {
-        self.link.run("creating the tables", super::MIGRATION)
+        self.link.run("creating the tables", &self.statements.migration)
     }
 
     pub(super) fn acquire(&self, epoch: Epoch, request: &Request) -> Result<Grant, LeaseError> {
+        const DOING: &str = "acquiring a node";
         check_window(request.window)?;
         let (realm, label) = (Realm::new(epoch), printable(&request.owner.label));
         let (now, window) = (signed(request.now)?, signed(request.window)?);
-        let values = [
-            Text(&self.name),
-            Number(signed(epoch.as_unix_millis())?),
-            Text(&realm.layout),
-            Number(now),
-            Number(window),
-            Number(self.max_skew),
-            Number(request.owner.nonce.cast_signed()),
-            Text(&label),
-        ];
-        let mut sound = false;
+        let max_floor = i64::try_from(request.max_floor).unwrap_or(i64::MAX);
+        // Relaxed: a number by itself.
+        self.longest_window.fetch_max(window, Ordering::Relaxed);
+        let mut checked = false;
         for _ in 0..ATTEMPTS {
-            if let Some(row) = self.link.query("acquiring a node", ACQUIRE, &values)?.first() {
+            let seen = self.seen();
+            let values = [
+                Text(&self.name),
+                Number(signed(epoch.as_unix_millis())?),
+                Text(&realm.layout),
+                Number(now),
+                Number(window),
+                Number(self.max_skew),
+                Number(request.owner.nonce.cast_signed()),
+                Text(&label),
+                Number((request.owner.nonce % 1024).cast_signed()),
+                Number(max_floor),
+                Number(seen.generation),
+                Number(seen.position),
+                Text(&seen.run),
+            ];
+            if let Some(row) = self.link.query(DOING, &self.statements.acquire, &values)?.first() {
+                self.see(seen.generation, self.get(row, "position")?, None);
                 return self.grant(row, &request.owner);
             }
-            // What is looked at below may have been put right by another caller since: only an acquire tells.
-            if sound {
-                return Err(LeaseError::NoFreeNode { nodes: Node::COUNT });
+            let look = self.look(NO_NODE)?;
+            let record = look.check(epoch)?;
+            if !self.sound(&look, &seen, None)? {
+                continue;
             }
-            let look = self.look()?;
-            let found = look.check(epoch)?;
-            if found.server != look.here {
-                self.fence(&found.server)?;
-            } else if now.abs_diff(look.now) > self.max_skew.unsigned_abs() {
+            if now.abs_diff(look.now) > self.max_skew.unsigned_abs() {
                 return Err(self.skewed(now, look.now));
-            } else if found.longest_window < window {
-                self.link.query("noting the window", LENGTHEN, &[Text(&self.name), Number(window)])?;
+            } else if record.longest_window < window {
+                self.link.query("noting the window", &self.statements.lengthen, &[Text(&self.name), Number(window)])?;
+            } else if checked {
+                // All was right before the acquire as well. A node that is free now became so since, or is being taken.
+                self.check_free(now, max_floor)?;
             } else {
-                sound = true;
+                checked = true;
             }
         }
-        Err(self.unavailable("acquiring a node", "the realm changes all the time".into()))
+        Err(self.contended(DOING))
+    }
+
+    /// Returns the error if no node is free, or none that needs no longer wait.
+    fn check_free(&self, now: i64, max_floor: i64) -> Result<(), LeaseError> {
+        let values = [Text(&self.name), Number(self.max_skew)];
+        let rows = self.link.query("reading the free nodes", &self.statements.rest, &values)?;
+        let Some(row) = rows.first() else { return Err(LeaseError::NoFreeNode { nodes: Node::COUNT }) };
+        let get = |column| self.get::<i64>(row, column);
+        let (floor, until) = (get("floor_ms")?, get("until_ms")?);
+        if floor <= max_floor {
+            return Ok(());
+        }
+        let cause = if floor > until {
+            "the server was started a short time ago, and may have been restored from a backup that lacks the last windows"
+                .into()
+        } else if until <= get("rest_ms")? {
+            self.get(row, "rest_cause")?
+        } else {
+            "the windows of their last holders have not ended".into()
+        };
+        let wait = u64::try_from(floor.saturating_sub(now)).unwrap_or(0);
+        Err(LeaseError::Resting { wait: core::time::Duration::from_millis(wait), cause })
     }
 
     pub(super) fn renew(&self, renewal: &Renewal) -> Result<Grant, LeaseError> {
+        const DOING: &str = "renewing the lease";
         let grant = &renewal.grant;
         let until = signed(renewal.until)?;
         let [realm, node, token, nonce] = self.key(grant)?;
         let next_nonce = Number(renewal.next_nonce.cast_signed());
-        let values = [realm, node, token, nonce, Number(until), Number(self.max_skew), next_nonce];
-        if let Some(row) = self.link.query("renewing the lease", RENEW, &values)?.first() {
-            return Ok(renewal.granted(self.unsigned(row, "until_ms")?));
+        let first = self.seen().generation;
+        for _ in 0..ATTEMPTS {
+            let seen = self.seen();
+            let values = [
+                realm,
+                node,
+                token,
+                nonce,
+                Number(until),
+                Number(self.max_skew),
+                next_nonce,
+                Number(seen.generation),
+                Number(seen.position),
+                Text(&seen.run),
+            ];
+            if let Some(row) = self.link.query(DOING, &self.statements.renew, &values)?.first() {
+                self.see(seen.generation, self.get(row, "position")?, None);
+                return Ok(renewal.granted(self.unsigned(row, "until_ms")?));
+            }
+            let look = self.look(index(grant.node))?;
+            if !self.sound_for(&look, &seen, first, grant)? {
+                continue;
+            }
+            let tenure = look.tenure(grant, |nonce| renewal.is_by(nonce), first)?;
+            // Longer than a window is allowed to grow; else the row or the realm has changed since.
+            if until > signed(tenure.until)?.saturating_add(tenure.window)
+                && until.saturating_sub(tenure.window).saturating_sub(look.now) > self.max_skew
+            {
+                return Err(self.skewed(until.saturating_sub(tenure.window), look.now));
+            }
         }
-        let now = self.moved(grant)?;
-        let window = self.holds(grant, |nonce| renewal.is_by(nonce))?;
-        Err(self.skewed(until - window, now))
+        Err(self.contended(DOING))
+    }
+
+    /// Renews all in one statement; those that it leaves out are renewed singly, for their outcomes.
+    pub(super) fn renew_all(&self, renewals: &[Renewal]) -> Vec<Result<Grant, LeaseError>> {
+        let renewed = match renewals {
+            [] | [_] => Ok(BTreeMap::new()),
+            _ => self.renew_at_once(renewals),
+        };
+        let renewed = match renewed {
+            Ok(renewed) => renewed,
+            // The outcome of the statement is that of each; the error is one value.
+            Err(error) => {
+                let copies = renewals.iter().skip(1).map(|_| Err(self.unanswered(&error))).collect::<Vec<_>>();
+                return core::iter::once(Err(error)).chain(copies).collect();
+            }
+        };
+        let outcome = |renewal: &Renewal| match renewed.get(&(renewal.grant.node.index(), renewal.next_nonce)) {
+            Some(&until) => Ok(renewal.granted(until)),
+            None => self.renew(renewal),
+        };
+        renewals.iter().map(outcome).collect()
+    }
+
+    /// The new `until` of each node that was renewed, by its index and nonce.
+    fn renew_at_once(&self, renewals: &[Renewal]) -> Result<BTreeMap<(u16, u64), u64>, LeaseError> {
+        let seen = self.seen();
+        let column = |number: fn(&Renewal) -> i64| renewals.iter().map(number).collect::<Vec<_>>();
+        // A number that does not fit matches no row, and its renewal by itself says so.
+        let fit = |number: u64| i64::try_from(number).unwrap_or(-1);
+        let tokens: Vec<i64> = renewals.iter().map(|renewal| fit(renewal.grant.token)).collect();
+        let untils: Vec<i64> = renewals.iter().map(|renewal| fit(renewal.until)).collect();
+        let nodes = column(|renewal| renewal.grant.node.index().into());
+        let nonces = column(|renewal| renewal.grant.owner.nonce.cast_signed());
+        let next_nonces = column(|renewal| renewal.next_nonce.cast_signed());
+        let values = [
+            Text(&self.name),
+            Number(self.max_skew),
+            Number(seen.generation),
+            Number(seen.position),
+            Text(&seen.run),
+            Numbers(&nodes),
+            Numbers(&tokens),
+            Numbers(&nonces),
+            Numbers(&untils),
+            Numbers(&next_nonces),
+        ];
+        let mut renewed = BTreeMap::new();
+        for row in self.link.query("renewing the leases", &self.statements.renew_all, &values)? {
+            self.see(seen.generation, self.get(&row, "position")?, None);
+            let next_nonce: i64 = self.get(&row, "next_nonce")?;
+            renewed.insert((self.node(&row)?.index(), next_nonce.cast_unsigned()), self.unsigned(&row, "until_ms")?);
+        }
+        Ok(renewed)
     }
 
     pub(super) fn release(&self, grant: &Grant, used_until: u64) -> Result<(), LeaseError> {
+        const DOING: &str = "releasing the node";
         let [realm, node, token, nonce] = self.key(grant)?;
         let (used_until, floor) = (Number(signed(used_until)?), Number(signed(grant.floor)?));
-        let values = [realm, node, token, nonce, used_until, floor];
-        if !self.link.query("releasing the node", RELEASE, &values)?.is_empty() {
-            return Ok(());
+        let first = self.seen().generation;
+        for _ in 0..ATTEMPTS {
+            let seen = self.seen();
+            let (generation, position, run) = (Number(seen.generation), Number(seen.position), Text(&seen.run));
+            let values = [realm, node, token, nonce, used_until, floor, generation, position, run];
+            if let Some(row) = self.link.query(DOING, &self.statements.release, &values)?.first() {
+                self.see(seen.generation, self.get(row, "position")?, None);
+                return Ok(());
+            }
+            let look = self.look(index(grant.node))?;
+            if self.sound_for(&look, &seen, first, grant)? {
+                look.tenure(grant, |nonce| nonce == grant.owner.nonce, first)?;
+            }
         }
-        self.moved(grant)?;
-        self.holds(grant, |nonce| nonce == grant.owner.nonce)?;
-        Err(self.unavailable("releasing the node", "its row changes all the time".into()))
+        Err(self.contended(DOING))
     }
 
-    /// Ends a tenure without its holder; answers the holder's label, if there was one.
+    /// Ends a tenure without its holder; returns the holder's label, if there was one.
     pub(super) fn evict(&self, node: Node) -> Result<Option<String>, LeaseError> {
-        let rows = self.link.query("evicting a holder", EVICT, &[Text(&self.name), index(node)])?;
+        let values = [Text(&self.name), Number(index(node))];
+        let rows = self.link.query("evicting a holder", &self.statements.evict, &values)?;
         rows.first().map(|row| self.get(row, "owner_label")).transpose()
     }
 
@@ -156,7 +333,7 @@ impl Store {
                 problem: None,
             })
         };
-        self.link.query("looking at the nodes", NODES, &[Text(&self.name)])?.iter().map(status).collect()
+        self.link.query("reading the nodes", &self.statements.nodes, &[Text(&self.name)])?.iter().map(status).collect()
     }
 
     fn grant(&self, row: &Row, owner: &Owner) -> Result<Grant, LeaseError> {
@@ -169,71 +346,152 @@ impl Store {
         })
     }
 
-    /// What tells a grant's row, and that it is still the grant's.
+    /// The values that identify a grant's row, and prove that it is still the grant's.
     fn key(&self, grant: &Grant) -> Result<[Value<'_>; 4], LeaseError> {
         let (token, nonce) = (signed(grant.token)?, grant.owner.nonce.cast_signed());
-        Ok([Text(&self.name), index(grant.node), Number(token), Number(nonce)])
+        Ok([Text(&self.name), Number(index(grant.node)), Number(token), Number(nonce)])
     }
 
-    /// Ends a lease that another server has kept, if that is why nothing was done for it; else the server's clock.
-    fn moved(&self, grant: &Grant) -> Result<i64, LeaseError> {
-        let look = self.look()?;
-        let Some(found) = &look.found else { return Err(lost(grant, &format!("{} is gone", look.place))) };
-        if found.server == look.here {
-            return Ok(look.now);
+    /// Whether the server is the one that has kept the realm, and not before what it has shown; else fences the realm.
+    ///
+    /// `seen` is from before the question, as answers overtake each other.
+    fn sound(&self, look: &Look, seen: &Seen, grant: Option<&Grant>) -> Result<bool, LeaseError> {
+        let record = look.record.as_ref().ok_or_else(|| look.missing())?;
+        self.check_identity(look, record)?;
+        let cause = if record.server != look.here {
+            let was = if record.server.is_empty() { "another identity" } else { &record.server };
+            format!("a failover or a restore was noticed: the realm was kept by {was}, and {} answers", look.here)
+        } else if record.generation < seen.generation {
+            format!("a restore was noticed: the realm went back from generation {}", seen.generation)
+        } else if record.generation == seen.generation && look.position < seen.position {
+            let (was, is) = (wal(seen.position), wal(look.position));
+            format!("a restore was noticed: the server's WAL went back from {was} to {is}")
+        } else {
+            // In a later generation another process has noticed it, and has fenced the realm.
+            self.see(record.generation, look.position, Some(&look.run));
+            return Ok(true);
+        };
+        self.fence(record, grant, &cause)?;
+        Ok(false)
+    }
+
+    /// The same for the holder of a node, who knows the window that the server has acknowledged.
+    ///
+    /// `first` is from before the call: a fence since then has been noticed already.
+    fn sound_for(&self, look: &Look, seen: &Seen, first: i64, grant: &Grant) -> Result<bool, LeaseError> {
+        if !self.sound(look, seen, Some(grant))? {
+            return Ok(false);
         }
-        self.fence(&found.server)?;
-        let (was, is) = (&found.server, &look.here);
-        let how = format!(
-            "it was kept by the server {was}, and {is} answers: a failover or a restore may have lost \
-                           windows, so every node rests until they have passed"
+        let (Some(record), Some(row)) = (&look.record, &look.row) else { return Ok(true) };
+        // A release alone lowers `until`, and leaves no nonce.
+        let behind =
+            row.token < grant.token || row.token == grant.token && row.nonce.is_some() && row.until < grant.until;
+        if !behind || record.generation > first {
+            return Ok(true);
+        }
+        let Grant { node, token, until, .. } = grant;
+        let cause = format!(
+            "a restore was noticed: the row of pid {}, seed {} has token {} and until {}, and {token} and {until} were \
+             acknowledged",
+            node.pid(),
+            node.seed(),
+            row.token,
+            row.until
         );
-        Err(lost(grant, &how))
+        self.fence(record, Some(grant), &cause)?;
+        Ok(false)
     }
 
-    /// Ends a lease whose row is no longer the grant's; else the length of its window.
-    fn holds(&self, grant: &Grant, is_by: impl Fn(u64) -> bool) -> Result<i64, LeaseError> {
-        let rows = self.link.query("looking at a lost lease", HOLDER, &[Text(&self.name), index(grant.node)])?;
-        let Some(row) = rows.first() else { return Err(lost(grant, "its row is gone")) };
-        let token = self.unsigned(row, "token")?;
-        let label: String = self.get(row, "owner_label")?;
-        if token != grant.token {
-            return Err(lost(grant, &format!("{label} has it, with token {token}")));
+    /// Ends every tenure, and lets every node rest until the windows have passed that may have been lost.
+    ///
+    /// It does nothing if the realm has changed since it was read: then another process has fenced it.
+    fn fence(&self, record: &Record, grant: Option<&Grant>, cause: &str) -> Result<(), LeaseError> {
+        // Later than every generation that was seen here, of which the server may have lost some.
+        let next = record.generation.max(self.seen().generation).saturating_add(1);
+        let values = [
+            Text(&self.name),
+            Text(&record.server),
+            Number(record.generation),
+            Number(next),
+            // Relaxed: a number by itself.
+            Number(self.longest_window.load(Ordering::Relaxed)),
+            // Twice the skew: once for each server's clock.
+            Number(self.max_skew.saturating_mul(2)),
+            Number(grant.map_or(Ok(0), |grant| signed(grant.until))?),
+            Text(cause),
+        ];
+        self.link.query("fencing the realm", &self.statements.fence, &values).map(|_| ())
+    }
+
+    /// Rejects a realm whose fleet identifies the server in another way: the two would fence each other for ever.
+    fn check_identity(&self, look: &Look, record: &Record) -> Result<(), LeaseError> {
+        if self.identity.made(&record.server) {
+            return Ok(());
         }
-        match self.get::<Option<i64>>(row, "owner_nonce")? {
-            Some(nonce) if is_by(nonce.cast_unsigned()) => self.get(row, "window_ms"),
-            Some(_) => Err(lost(grant, &format!("{label} has it, under the same token"))),
-            None => Err(lost(grant, "it was released")),
-        }
+        Err(LeaseError::RealmMismatch {
+            store: look.place.clone(),
+            stored: format!("identity {}", words(&record.server)),
+            asked: format!("identity {}", self.identity.words()),
+        })
     }
 
-    fn fence(&self, server: &str) -> Result<(), LeaseError> {
-        // Twice the skew: once for each server's clock.
-        let slack = self.max_skew.saturating_mul(2);
-        self.link.query("fencing the realm", FENCE, &[Text(&self.name), Text(server), Number(slack)]).map(|_| ())
-    }
-
-    fn look(&self) -> Result<Look, LeaseError> {
-        let rows = self.link.query("looking at the realm", LOOK, &[Text(&self.name)])?;
-        let row = rows.first().ok_or_else(|| self.unavailable("looking at the realm", "it answers nothing".into()))?;
-        let found = match self.get::<Option<i64>>(row, "epoch_ms")? {
+    fn look(&self, node: i64) -> Result<Look, LeaseError> {
+        const DOING: &str = "reading the realm";
+        let rows = self.link.query(DOING, &self.statements.read, &[Text(&self.name), Number(node)])?;
+        let row = rows.first().ok_or_else(|| self.unavailable(DOING, "the server returned no row".into()))?;
+        let record = match self.get::<Option<i64>>(row, "epoch_ms")? {
             None => None,
-            Some(epoch) => Some(Found {
+            Some(epoch) => Some(Record {
                 realm: Realm {
                     epoch: Epoch::from_unix_millis(epoch.cast_unsigned()),
                     layout: self.get(row, "layout")?,
                 },
                 server: self.get(row, "server")?,
+                generation: self.get(row, "generation")?,
                 longest_window: self.get(row, "longest_window_ms")?,
+            }),
+        };
+        let tenure = match self.get::<Option<i64>>(row, "token")? {
+            None => None,
+            Some(_) => Some(Tenure {
+                token: self.unsigned(row, "token")?,
+                nonce: self.get::<Option<i64>>(row, "owner_nonce")?.map(i64::cast_unsigned),
+                label: self.get(row, "owner_label")?,
+                window: self.get(row, "window_ms")?,
+                until: self.unsigned(row, "until_ms")?,
             }),
         };
         Ok(Look {
             place: format!("the realm {:?} at {}", self.name, self.link.place()),
-            found,
+            record,
             here: self.get(row, "here")?,
+            position: self.get(row, "position")?,
+            run: self.get(row, "run")?,
             now: self.get(row, "now_ms")?,
             syncs: self.get::<String>(row, "fsync")? == "on",
+            row: tenure,
         })
+    }
+
+    /// Remembers an answer, unless a later one has overtaken it.
+    ///
+    /// `run` is there if the identity was read with it. An older run that overtakes a newer one costs another reading.
+    fn see(&self, generation: i64, position: i64, run: Option<&str>) {
+        let mut latest = self.seen_now();
+        if (generation, position) > (latest.generation, latest.position) {
+            (latest.generation, latest.position) = (generation, position);
+        }
+        if let Some(run) = run.filter(|run| *run != &*latest.run && generation == latest.generation) {
+            latest.run = run.into();
+        }
+    }
+
+    fn seen(&self) -> Seen {
+        self.seen_now().clone()
+    }
+
+    fn seen_now(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn skewed(&self, host: i64, server: i64) -> LeaseError {
@@ -257,20 +515,23 @@ impl Store {
         row.try_get(column).map_err(|error| self.unavailable(&format!("reading {column}"), error.to_string()))
     }
 
+    fn contended(&self, doing: &str) -> LeaseError {
+        self.unavailable(doing, "its rows change all the time".into())
+    }
+
+    /// The outcome of another renewal in a statement that failed.
+    fn unanswered(&self, error: &LeaseError) -> LeaseError {
+        self.unavailable("renewing the leases", error.to_string())
+    }
+
     fn unavailable(&self, doing: &str, what: String) -> LeaseError {
         LeaseError::Unavailable { doing: format!("{doing} at {}", self.link.place()), source: what.into() }
     }
 }
 
 impl Look {
-    /// The realm's row, if it is for this epoch.
-    fn realm(&self, epoch: Epoch) -> Result<&Found, LeaseError> {
-        let found = self.found.as_ref().ok_or_else(|| self.missing())?;
-        found.realm.check(epoch, &self.place).map(|()| found)
-    }
-
     /// The realm's row, if nodes may be acquired.
-    fn check(&self, epoch: Epoch) -> Result<&Found, LeaseError> {
+    fn check(&self, epoch: Epoch) -> Result<&Record, LeaseError> {
         if !self.syncs {
             return Err(LeaseError::Corrupt {
                 record: self.place.clone(),
@@ -278,17 +539,40 @@ impl Look {
                 remedy: "set fsync = on in its postgresql.conf, and reload it".into(),
             });
         }
-        self.realm(epoch)
+        let record = self.record.as_ref().ok_or_else(|| self.missing())?;
+        record.realm.check(epoch, &self.place).map(|()| record)
+    }
+
+    /// The row of a grant, if it is still the grant's. `first` is from before the call.
+    fn tenure(&self, grant: &Grant, is_by: impl Fn(u64) -> bool, first: i64) -> Result<&Tenure, LeaseError> {
+        let Some(row) = &self.row else { return Err(lost(grant, "its row is gone")) };
+        let Tenure { token, nonce, label, .. } = row;
+        let fenced = self.record.as_ref().is_some_and(|record| record.generation > first);
+        let how = match nonce {
+            None if fenced => "a failover or a restore was noticed, so every node rests until all windows have passed \
+                               that may be lost"
+                .into(),
+            _ if *token != grant.token => format!("{label} has it, with token {token}"),
+            Some(nonce) if is_by(*nonce) => return Ok(row),
+            Some(_) => format!("{label} has it, under the same token"),
+            None => "it was released".into(),
+        };
+        Err(lost(grant, &how))
     }
 
     fn missing(&self) -> LeaseError {
-        let source = "there is none; PostgresStore::open makes it".into();
-        LeaseError::Unavailable { doing: format!("looking for {}", self.place), source }
+        let source = "it does not exist; PostgresStore::open creates it".into();
+        LeaseError::Unavailable { doing: format!("reading {}", self.place), source }
     }
 }
 
-fn index(node: Node) -> Value<'static> {
-    Number(node.index().into())
+/// A WAL position as the server writes it.
+fn wal(position: i64) -> String {
+    format!("{:X}/{:X}", position >> 32, position & 0xFFFF_FFFF)
+}
+
+fn index(node: Node) -> i64 {
+    node.index().into()
 }
 
 fn signed(number: u64) -> Result<i64, LeaseError> {
