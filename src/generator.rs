@@ -376,6 +376,7 @@ impl<C: Clock> Generator<C> {
         Snowflake::from(layout::id(slot, self.node_bits))
     }
 
+    #[inline(never)]
     fn claim_run(&self, wanted: Wanted, tick: u64) -> Option<Run> {
         let at = Instant { tick, reach: tick };
         let claim = self.timeline.claim(wanted, self.spread, &self.counters.lost_races, || Ok::<_, Infallible>(at));

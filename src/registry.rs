@@ -52,7 +52,7 @@ pub(crate) fn timeline(epoch: Epoch, node: Node, leased: bool) -> Result<Arc<Tim
     }
 }
 
-/// Closes every timeline. Loads and stores of atomics alone, so the child of a fork may call it.
+/// Closes every timeline. It uses atomics alone, so the child of a fork may call it.
 #[cfg(unix)]
 pub(crate) fn close_all() {
     let mut link = &FIRST;

@@ -9,23 +9,24 @@
 //!
 //! # Why no slot is claimed twice
 //!
-//! Every claim is one atomic read-modify-write of the word `state`. It takes only slots between the value it read and
-//! the value it wrote, and it moves the first free slot forward. Read-modify-writes of one word are totally ordered (the
-//! word's modification order), whatever their memory ordering, and each reads the value that the one before it wrote. So
-//! the claimed runs are disjoint, and increase in that order. That is the whole proof. The claims of one thread increase
-//! too, because a thread never sees a word's modification order run backwards.
+//! Every claim is one atomic read-modify-write of the word `state`. It moves the first free slot forward, and takes only
+//! slots that it moved past. Read-modify-writes of one word are totally ordered (the word's modification order), whatever
+//! their memory ordering, and each reads the value that the one before it wrote. So the claimed runs are disjoint, and
+//! increase in that order. That is the whole proof. The claims of one thread increase too, because a thread never sees a
+//! word's modification order run backwards.
 //!
 //! # Why no slot lies outside its window
 //!
-//! `limit` bounds the tick *inside the ID*, and not the moment of the claim: a tick below a bound that was ever
-//! acknowledged stays unique, however long its thread sleeps.
+//! `limit` bounds the tick *inside the ID*, and not the moment of the claim. An ID below a limit that was ever acknowledged
+//! is good, however long its caller sleeps before it uses it.
 //!
-//! - `claim` is the only reader of `limit`. It begins a tick only below the limit, so `add`, which takes slots of a tick
-//!   that was begun, needs no limit.
-//! - `close` sets the bit CLOSED of `state`. After that every addition finds the bit and every compare-and-swap fails, so
+//! - A window opens with no tick begun. `claim` alone begins a tick, and only below the limit. `add` takes slots of a tick
+//!   that was begun, so it needs no limit.
+//! - `close` sets the bit CLOSED of `state`. After that every addition finds the bit and every compare-and-swap fails. So
 //!   the first free slot that `close` returns is final.
-//! - `close` also moves `state` to a later tick. So no later window has a value of `state` that an earlier one had, and a
-//!   compare-and-swap that was prepared in an earlier window cannot succeed in a later one.
+//! - `close` also moves `state` to a later tick. So a word of one window never comes back in a later window, where a
+//!   compare-and-swap that was prepared in the first one would succeed. (In the last tick of 42 bits it fills the tick
+//!   instead: from that word every claim is refused.)
 
 use crossbeam_utils::CachePadded;
 
@@ -53,19 +54,23 @@ struct Bounds {
 
 /// The word `gate`: in which tick an addition may be tried.
 ///
-/// It is advice, on a line that all cores share, so that a claim fetches the line of `state` once, to add to it. The
+/// It is advice. It lies on a line that all cores share, so that a claim fetches the contended line of `state` once. The
 /// value that the addition finds decides.
 ///
-/// A claim opens the gate in a tick that had a claim before. The first ID of a tick is often the only one, so it leaves
-/// the gate alone. A claim ahead of the clock shuts the gate, and so does an addition in vain. After that the same thread
-/// adds again only in a later tick.
+/// A claim opens the gate in the tick that `state` was in before. The first ID of a tick is often the only one, so it
+/// leaves the gate alone. A claim ahead of the clock shuts the gate, and so does an addition that claims nothing.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct Gate(u64);
 
 impl Gate {
-    /// Open for additions in a tick. A tick past 42 bits never has a claim, so its value does not matter.
+    /// Open for additions in a tick of 42 bits.
     const fn open(tick: u64) -> Self {
         Gate(tick << 1 | 1)
+    }
+
+    /// Whether additions may be tried in a tick, which may be any number: a clock before the epoch reads a huge one.
+    const fn is_open(self, tick: u64) -> bool {
+        self.0 & 1 == 1 && self.0 >> 1 == tick
     }
 
     /// Shut for good in all ticks before this one.
@@ -81,15 +86,15 @@ impl Gate {
 /// | 0            | 0             | tick         | claimed slots | the tick has begun: the clock had reached it    |
 /// | 0            | 0             | tick         | 4096 and more | the same, and the tick is full                  |
 /// | 1            | 0             | tick         | claimed slots | the tick may not have begun                     |
-/// | any          | 1             | tick         | any           | no window is open; the next one begins here or later |
+/// | 1            | 1             | tick         | any           | no window is open; the next one begins here or later |
 ///
-/// AHEAD keeps the promise that no ID is handed out before its time: in a tick that has begun, a caller whose clock reads
-/// earlier may go on (the clock stepped back, or another core's lags); in a tick that may not have begun, it waits. Both
-/// flags make the word differ from that of any begun tick, so `add` needs no test of its own for them.
+/// AHEAD keeps the promise that no ID is handed out before its time. A caller whose clock reads an earlier tick (the clock
+/// stepped back, or another core's lags) may go on in a tick that has begun, and waits for one that may not have. Either
+/// flag makes the word differ from that of any begun tick, so `add` needs no test of its own for them.
 ///
-/// The number of claimed slots has 8 bits more than a tick has slots. An addition that comes late counts on there and
-/// claims nothing. It shuts the gate, so each thread adds in vain once in a tick at most; a million, which would carry
-/// into the tick, are out of reach.
+/// The number of claimed slots has 8 bits more than a tick has slots. A late addition counts there and claims nothing.
+/// Each thread does so at most twice in a tick: once before the tick begins, and once when it is full. A carry into the
+/// tick would take a million of them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct State(u64);
 
@@ -99,15 +104,16 @@ impl State {
     const FLAGS: u64 = State::AHEAD | State::CLOSED;
     const TICK_SHIFT: u32 = 20;
 
-    /// The word of a begun tick without claimed slots. Never stored: `state - begin(tick)` is the number of slots that
-    /// are claimed in `tick`.
+    /// The word of a begun tick without claimed slots. It is never stored.
+    ///
+    /// `state - begin(tick)` is the number of slots that are claimed in a begun `tick`.
     const fn begin(tick: u64) -> u64 {
         tick << State::TICK_SHIFT
     }
 
     /// All slots below a tick are claimed, and the tick may not have begun.
     const fn ahead_of(tick: u64) -> Self {
-        // The tick past the last one has no word of its own, as nothing is claimed there.
+        // There is no word for the tick past the last one: the last one is full instead.
         if tick > MAX_TICK { State::after(first_slot(TICKS), true) } else { State(State::AHEAD | State::begin(tick)) }
     }
 
@@ -160,7 +166,8 @@ impl State {
             return Err(Refusal::Closed);
         }
         if at.tick >= limit {
-            return Err(Refusal::Limit { last_tick: at.tick, limit });
+            let last_tick = at.tick.saturating_add(tick_of_slot(least - 1));
+            return Err(Refusal::Limit { last_tick, limit });
         }
         let free = self.free();
         let first = if tick_of_slot(free) < at.tick { first_slot(at.tick) + spread.start(at.tick, most) } else { free };
@@ -182,7 +189,7 @@ impl State {
 /// The time of a claim, in ticks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Instant {
-    /// The clock's tick. One past 42 bits is refused by any limit.
+    /// The clock's tick. A tick past 42 bits lies past every limit.
     pub(crate) tick: u64,
     /// The last tick that the claim may end in: `tick`, or a later one if the caller is ready to wait for it.
     pub(crate) reach: u64,
@@ -259,18 +266,17 @@ impl Timeline {
         }
     }
 
-    /// Fast path: claims one slot of the clock's tick with a single `fetch_add`, if the gate is open there.
+    /// Fast path: claims one slot with a single `fetch_add`, if the gate is open in the clock's tick.
     ///
-    /// In every other state it returns the clock's tick; pass it to [`claim`](Self::claim).
+    /// The error is the clock's tick; pass it to [`claim`](Self::claim).
     #[inline]
     pub(crate) fn add(&self, tick: impl FnOnce() -> u64) -> Result<u64, u64> {
-        // The gate before the clock: a tick that another thread begins in between would look like a clock that stepped
-        // back.
-        // Acquire: pairs with the Release in `raise_gate`, so the addition finds the tick begun. Without it, the slot would
-        // be as unique, and of an earlier tick.
+        // The gate is read before the clock. In the other order, a tick that another thread begins in between would look
+        // like a clock that stepped back.
+        // Acquire: pairs with the Release in `raise_gate`, so the addition finds the tick begun, and not an earlier one.
         let gate = Gate(self.bounds.gate.load(Ordering::Acquire));
         let tick = tick();
-        if gate != Gate::open(tick) {
+        if !gate.is_open(tick) {
             return Err(tick);
         }
         // Relaxed: a claim publishes nothing but itself, and the word alone decides.
@@ -287,8 +293,8 @@ impl Timeline {
     #[cold]
     #[inline(never)]
     fn added_late(&self, found: State) -> Option<u64> {
-        // A full tick is shut, and so is the tick before one that may not have begun. A late opener of an earlier tick
-        // does not open it again.
+        // No thread adds again in a full tick, nor before a tick that may not have begun. A thread that opens the gate of
+        // an earlier tick late changes nothing.
         self.raise_gate(Gate::shut_below(tick_of_slot(found.free())));
         // A slot of a later tick is as good as any, once that tick has begun.
         (found.0 & State::FLAGS == 0 && found.claimed() < IDS_PER_TICK).then(|| found.free())
@@ -296,7 +302,8 @@ impl Timeline {
 
     /// Claims a run of slots by compare-and-swap: also one that begins a tick, spans several, or ends ahead of the clock.
     ///
-    /// `now` is called before each attempt. Its error is the outer one.
+    /// `now` is called before each attempt; its error ends the claim. A time from before the call is sound: a later tick
+    /// that has begun is used, and one that may not have begun is refused.
     pub(crate) fn claim<E>(
         &self,
         wanted: Wanted,
@@ -305,26 +312,25 @@ impl Timeline {
         mut now: impl FnMut() -> Result<Instant, E>,
     ) -> Result<Result<Run, Refusal>, E> {
         let backoff = Backoff::new();
-        // Acquire, here and at the failed swap: pairs with the Release in `open`. A claim that finds the window open then
-        // loads the limit of that window or a later one; with a later one's, its swap fails.
-        let mut state = self.state.load(Ordering::Acquire);
         loop {
-            let limit = self.bounds.limit.load(Ordering::Relaxed);
-            // The state before the clock, as in `add`.
+            // Acquire: pairs with the Release of `state` in `open`. A claim that finds the window open loads its limit, or
+            // that of a later window.
+            let state = self.state.load(Ordering::Acquire);
+            // Acquire: pairs with the Release of `limit` in `open`. A claim that loads the limit of a later window comes
+            // after the close of its own, so its swap fails.
+            let limit = self.bounds.limit.load(Ordering::Acquire);
+            // The clock last, as in `add`.
             let (next, run) = match State(state).claim(wanted, now()?, spread, limit) {
                 Ok(claim) => claim,
                 Err(refusal) => return Ok(Err(refusal)),
             };
             // Relaxed: as in `add`.
-            match self.state.compare_exchange_weak(state, next.0, Ordering::Relaxed, Ordering::Acquire) {
-                Ok(_) => {
-                    self.steer(State(state), next);
-                    return Ok(Ok(run));
-                }
-                Err(seen) => state = seen,
+            if self.state.compare_exchange_weak(state, next.0, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+                self.steer(State(state), next);
+                return Ok(Ok(run));
             }
             lost_races.add(1);
-            // It spins at first and yields in the end: another caller has claimed at each of these attempts.
+            // Another caller was faster. It spins at first, and yields in the end.
             backoff.snooze();
         }
     }
@@ -343,14 +349,14 @@ impl Timeline {
     /// Moves the gate, which never goes back: a thread that comes late with an earlier tick changes nothing.
     #[inline]
     fn raise_gate(&self, gate: Gate) {
-        // Relaxed: it only spares the write, as the gate is mostly where it should be.
+        // Relaxed: it only spares a write. The gate is mostly where it should be.
         if self.bounds.gate.load(Ordering::Relaxed) < gate.0 {
             // Release: pairs with the Acquire load in `add`.
             self.bounds.gate.fetch_max(gate.0, Ordering::Release);
         }
     }
 
-    /// Makes the caller's lease the one that governs the window; returns whether no other one does.
+    /// Makes the caller's lease the one that governs the window; returns `false` if another one does.
     pub(crate) fn govern(&self) -> bool {
         // Acquire: pairs with the Release in `abandon`; the last lease has closed its window before this one opens.
         self.governed.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_ok()
@@ -364,12 +370,16 @@ impl Timeline {
         free
     }
 
-    /// Opens the window of ticks `floor..limit`. Nothing below the floor is claimed in it, nor below the last window.
+    /// Opens the window of ticks `floor..limit`. Nothing below the floor is claimed in it, nor what the last window had.
     pub(crate) fn open(&self, floor: u64, limit: u64) {
-        // Relaxed: published by the next line.
-        self.bounds.limit.store(limit, Ordering::Relaxed);
-        // Release: pairs with the Acquire loads in `claim`.
-        self.update(Ordering::Release, |state| State(state.raised(floor).0 & !State::CLOSED));
+        // A store, as the limit may be lower than that of the last window.
+        // Release: pairs with the Acquire of `limit` in `claim`; the last window's close comes before it.
+        self.bounds.limit.store(limit, Ordering::Release);
+        // Release: pairs with the Acquire of `state` in `claim`; the limit comes before it.
+        self.update(Ordering::Release, |state| {
+            debug_assert!(state.is_ahead(), "no tick is begun in a closed timeline");
+            State(state.raised(floor).0 & !State::CLOSED)
+        });
     }
 
     /// Lets nothing below the tick `floor` be claimed from now on.
@@ -380,14 +390,17 @@ impl Timeline {
 
     /// Moves the end of the window to the tick `limit`; a longer window stays as it is.
     ///
-    /// Only the lease that governs the window may call it. On a closed timeline it has no effect.
+    /// Only the lease that governs the window may call it. On a closed timeline it opens nothing, and `open` stores a limit
+    /// of its own.
     pub(crate) fn extend(&self, limit: u64) {
         // Relaxed: a claim that does not see it yet goes by the shorter window.
         self.bounds.limit.fetch_max(limit, Ordering::Relaxed);
     }
 
-    /// Ends issue until a window is opened, and returns the first slot that was not claimed. That is final.
+    /// Ends issue until a window is opened, and returns the first slot that was not claimed, which is final. On a timeline
+    /// that is closed already it returns that slot or a later one.
     ///
+    /// It costs a tick even if nothing was claimed: a window that is opened again at once begins a millisecond later.
     /// It uses atomics alone, so the child of a `fork` may call it.
     pub(crate) fn close(&self) -> u64 {
         // Relaxed: as in `add`. Whether or not another thread has seen the bit, its next claim finds it.
@@ -395,7 +408,7 @@ impl Timeline {
             if state.is_closed() {
                 return state;
             }
-            // Also where nothing was claimed in the tick: see the top of this file.
+            // A later tick also if nothing was claimed in this one, so that no word comes back (see the top of this file).
             State::ahead_of(state.tick() + 1).closed()
         });
         before.free()
@@ -414,7 +427,7 @@ impl Timeline {
 
     /// One past the last tick that may be claimed; `None` while closed.
     pub(crate) fn limit(&self) -> Option<u64> {
-        // Acquire: pairs with the Release in `open`; the limit is that of the window that was found open.
+        // Acquire: pairs with the Release in `open`; the limit is that of the window that was found open, or of a later one.
         let closed = State(self.state.load(Ordering::Acquire)).is_closed();
         (!closed).then(|| self.bounds.limit.load(Ordering::Relaxed))
     }

@@ -116,6 +116,27 @@ fn a_claim_of_the_last_window_fails_in_the_next() {
     });
 }
 
+/// A close that only sets its bit: the word of the first window comes back in the second one.
+#[test]
+#[should_panic(expected = "lies past the window")]
+fn negative_control_a_word_that_comes_back() {
+    const CLOSED: u64 = 1 << 62;
+    bounded(4, || {
+        let words = Arc::new((AtomicU64::new(0), AtomicU64::new(9)));
+        let late = fork(&words, |(state, limit)| {
+            let found = state.load(SeqCst);
+            let open = found & CLOSED == 0 && limit.load(SeqCst) > 7;
+            (open && state.compare_exchange(found, slot(7) + 1, SeqCst, SeqCst).is_ok()).then_some(slot(7))
+        });
+        let (state, limit) = &*words;
+        let free = state.fetch_or(CLOSED, SeqCst);
+        limit.store(5, SeqCst);
+        state.fetch_and(!CLOSED, SeqCst);
+        let late = join(late);
+        assert!(late.is_none_or(|claimed| claimed < free), "{late:?} lies past the window, and {free} was given back");
+    });
+}
+
 /// A close that is a word of its own: a claim that has read it before goes on after it.
 #[test]
 #[should_panic(expected = "was given back")]

@@ -19,7 +19,7 @@ use crate::switch::Switch;
 /// Issues IDs on a node that it holds under a lease: unique also across processes, crashes and restarts.
 ///
 /// It has the methods of a [`Generator`] that issue, at the same cost: the lease is kept by a thread of its own, which extends
-/// the window ahead of use, and the window is the limit that every generator compares with anyway. When the store
+/// the window ahead of use, and the window bounds each tick that is begun. When the store
 /// cannot be reached, it issues until the window ends, then answers [`Error::PastLease`]; when another owner has taken
 /// the node it answers [`Error::LeaseLost`], until it has another one (see [`OnLost`]). Dropping it gives the node
 /// back, and waits for the store to answer; a panic in the store, the clock or a subscriber is an error that is retried (with

@@ -85,7 +85,7 @@ fn a_thread_adds_in_vain_once() {
     for tick in 1..500 {
         assert_eq!(line.first(IDS_PER_TICK - 2, tick), Some(first_slot(tick)));
         assert!(line.first(1, tick).is_some());
-        // The last claim but one has opened the gate.
+        // The second claim has opened the gate.
         let start = Barrier::new(THREADS);
         let call = || line.add(|| tick).ok().or_else(|| line.first(1, tick)).is_some();
         let claims = || {
@@ -161,6 +161,39 @@ fn a_run_takes_what_is_left_if_that_is_enough() {
     assert_eq!(some(6, 10, 1), Err(Refusal::Ahead { last_tick: 2 }));
     assert_eq!(some(5, 10, 1), Ok(5));
     assert_eq!(some(1, 10, 1), Err(Refusal::Ahead { last_tick: 2 }));
+}
+
+/// The first addition of a window must not count on the gate of the last one.
+#[test]
+fn a_window_opens_with_no_tick_begun() {
+    let line = Timeline::closed();
+    line.open(5, 9);
+    assert!(line.first(1, 5).and(line.first(1, 5)).is_some());
+    line.close();
+    line.open(5, 9);
+    line.raise_gate(Gate::open(6));
+    assert_eq!(line.add(|| 6), Err(6), "tick 6 is not begun in this window");
+    line.close();
+    line.open(5, 7);
+    assert_eq!(line.run(1, 7, 8), Err(Refusal::Limit { last_tick: 7, limit: 7 }));
+}
+
+/// A clock before the epoch wraps around to a huge tick, whose low bits are those of a tick that is open.
+#[test]
+fn the_gate_of_a_tick_is_that_of_no_other() {
+    let line = Timeline::open_ended();
+    assert!(line.first(1, 5).and(line.first(1, 5)).is_some());
+    for bit in 42..64 {
+        assert_eq!(line.add(|| 5 | 1 << bit), Err(5 | 1 << bit));
+    }
+    assert_eq!(line.add(|| 5), Ok(first_slot(5) + 2));
+}
+
+#[test]
+fn a_refusal_says_where_the_run_would_end() {
+    let line = Timeline::closed();
+    line.open(5, 7);
+    assert_eq!(line.run(3 * IDS_PER_TICK, 8, 20), Err(Refusal::Limit { last_tick: 10, limit: 7 }));
 }
 
 #[test]

@@ -23,15 +23,23 @@ const OUTPUT: &str = "PYFLAKE_TEST_OUTPUT";
 
 const WINDOW: Duration = Duration::from_millis(600);
 const PROCESSES: u64 = 5;
-const NODES: u16 = 3;
 
 /// How a worker minds its lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
     /// As the library does.
     Windowed,
+    /// The same on two nodes at once.
+    Sharded,
     /// As it is often done: it has a node as long as no renewal has said otherwise, and looks at no window.
     Unchecked,
+}
+
+impl Role {
+    /// How many nodes there are: too few for all processes.
+    fn nodes(self) -> u16 {
+        if self == Role::Sharded { 6 } else { 3 }
+    }
 }
 
 /// Not a test by itself: the other tests start this program again as a worker, which runs until it is killed.
@@ -43,6 +51,9 @@ fn worker() {
     let output = PathBuf::from(output);
     if role == "Windowed" {
         let generator = persist(|| LeasedGenerator::builder(connect(&url)?).window(WINDOW).build());
+        issue(&output, 400, || generator.next_id());
+    } else if role == "Sharded" {
+        let generator = persist(|| LeasedGenerator::builder(connect(&url)?).window(WINDOW).build_sharded(2));
         issue(&output, 400, || generator.next_id());
     } else {
         let millis = u64::try_from(WINDOW.as_millis()).unwrap();
@@ -169,7 +180,7 @@ fn chaos(faketime: &Path, role: Role, seed: u64, time: Duration) -> Option<(usiz
     let dir = std::env::temp_dir().join(unique("pyflake-chaos"));
     fs::create_dir(&dir).unwrap();
     let operator = open(&server.url(), "default", EPOCH);
-    leave_free(&server.url(), "default", NODES);
+    leave_free(&server.url(), "default", role.nodes());
     let mut run = Run { faketime, role, dir, proxy: Proxy::to(server.port()), lives: 0, random: Random(seed) };
     let mut processes = Vec::new();
     for process in 0..PROCESSES {
@@ -215,7 +226,7 @@ fn chaos(faketime: &Path, role: Role, seed: u64, time: Duration) -> Option<(usiz
             }
             // An operator takes a holder that may live for dead.
             49..53 => {
-                let node = Node::with_index(run.random.below(NODES.into())).unwrap();
+                let node = Node::with_index(run.random.below(role.nodes().into())).unwrap();
                 // A server that has just restarted elects a leader before it changes anything.
                 match operator.evict(node) {
                     Ok(_) | Err(LeaseError::Unavailable { .. }) => {}
@@ -252,9 +263,10 @@ fn time() -> Duration {
 #[test]
 fn no_id_twice_in_chaos() {
     let Some(faketime) = faketime() else { return };
-    let run = |seed| chaos(&faketime, Role::Windowed, seed, time());
+    let run = |(seed, role)| chaos(&faketime, role, seed, time());
+    let roles = [(1, Role::Windowed), (2, Role::Windowed), (3, Role::Windowed), (4, Role::Sharded)];
     let runs: Vec<_> = thread::scope(|scope| {
-        let threads: Vec<_> = [1, 2, 3].map(|seed| scope.spawn(move || run(seed))).into();
+        let threads: Vec<_> = roles.map(|role| scope.spawn(move || run(role))).into();
         threads.into_iter().filter_map(|thread| thread.join().unwrap()).collect()
     });
     for (issued, duplicates) in runs {

@@ -7,6 +7,7 @@ mod clone;
 mod load;
 mod outage;
 pub(crate) mod proxy;
+pub(crate) mod scarce;
 pub(crate) mod store;
 
 use std::path::{Path, PathBuf};

@@ -269,7 +269,9 @@ pub(crate) fn open(url: &str, realm: &str, epoch: Epoch) -> Store {
 
 /// Opens it with a timeout of its own.
 pub(crate) fn open_within(url: &str, realm: &str, epoch: Epoch, timeout: Duration) -> Result<Store, LeaseError> {
-    PostgresStore::builder(url).realm(realm).connect_timeout(timeout).statement_timeout(timeout).open(epoch)
+    let store = PostgresStore::builder(url).realm(realm).connect_timeout(timeout).statement_timeout(timeout);
+    // More than the clocks of the chaos tests are apart, and short enough for a rest after each crash of the server.
+    store.max_skew(Duration::from_secs(4)).open(epoch)
 }
 
 /// What an operator does by hand.
