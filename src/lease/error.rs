@@ -24,7 +24,7 @@ pub enum LeaseError {
         /// What went wrong.
         source: Box<dyn core::error::Error + Send + Sync>,
     },
-    /// The store is for another epoch or bit layout.
+    /// The store is for another epoch, bit layout or identity of its server.
     RealmMismatch {
         /// Which store.
         store: String,
@@ -78,7 +78,7 @@ impl fmt::Display for LeaseError {
             LeaseError::Lost { found } => write!(f, "the lease is lost: {found}"),
             LeaseError::Unavailable { doing, source } => write!(f, "{doing}: {source}"),
             LeaseError::RealmMismatch { store, stored, asked } => {
-                write!(f, "{store} is for {stored}, not for {asked}: use its epoch, or another store")
+                write!(f, "{store} is for {stored}, not for {asked}: open it as it was created, or use another store")
             }
             LeaseError::Corrupt { record, reason, remedy } => write!(f, "{record} {reason}: {remedy}"),
             LeaseError::Resting { wait, cause } => {

@@ -78,11 +78,15 @@ const MIGRATION: &str = include_str!("postgres/migration.sql");
 ///   | rows are put back by hand; the server's machine is resumed from a snapshot of its memory | at the next renewal of a holder that it lacks, and never if none lives |
 ///   | an old primary lives on and still takes writes     | never: it is two stores                               |
 ///
-/// - **A start of the server is a rest for new holders.** Holders that live renew as before, and a node that its holder gives
-///   back is free at once. Any other node may have been used after the state that the server has, so it rests until the
+/// - **A start of the server is a rest for new holders.** A holder whose lease had not expired when the server started renews
+///   as before, and a node that it gives back is free at once. One whose lease had expired loses it: what the server has may
+///   be a backup from before the node's next holder. So a restart that takes longer than two thirds of a window may end every
+///   lease. Any other node may have been used after the state that the server has, so it rests until the
 ///   longest window plus twice [`max_skew`](PostgresStoreBuilder::max_skew) after the start: 30 s by default, and 12 s with a
 ///   `max_skew` of one second. A realm that is created on a cluster that started within 10 s of its `initdb` does not rest:
 ///   there was nothing to lose. With [`Identity::Named`] no start is a rest.
+/// - **A copy of the data directory** that another machine starts must not start, by that machine's clock, before the old
+///   server ended by its own. [`evict`](Self::evict) no holder in the last window before a restore.
 /// - **The rests count** on clocks that agree to `max_skew` and on a
 ///   [`max_wait`](crate::lease::LeasedGeneratorBuilder::max_wait) that is no longer. After a restore the longest window is the
 ///   longer of the realm's and the one that the noticing process has requested.
@@ -182,6 +186,10 @@ impl PostgresStore {
     /// next holder starts where the window of the last one ends, and so rests until then. But a holder that lives loses
     /// its lease at its next renewal, and issues nothing until it has another one, or ever again if it was told to
     /// [stop](crate::lease::OnLost::Stop).
+    ///
+    /// One thing is not noticed: a restore of the server, under the same identity, that takes back an eviction of less than a
+    /// window ago. An evicted holder that lives renews its lease then, and may issue what the next holder has issued. After an
+    /// eviction, and before such a restore, make sure that the evicted process is dead.
     ///
     /// # Errors
     ///

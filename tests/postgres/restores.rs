@@ -352,6 +352,8 @@ fn a_planned_restart_is_bearable() {
     let store = open(&server.url());
     leave_free(&server.url(), "default", 3);
     let held: Vec<Grant> = (0..2).map(|_| store.acquire(&request(3000)).unwrap()).collect();
+    // A start may take long on a busy machine.
+    sql(&server.url(), "UPDATE pyflake_nodes SET expires_at = now() + interval '1 hour' WHERE token = 1");
     server.stop();
     server.up();
     let started = now();
@@ -371,6 +373,70 @@ fn a_planned_restart_is_bearable() {
     eventually("the third node is free too", || store.acquire(&brief()).is_ok());
     let rested = now() - started;
     assert!(rested > 2000, "{rested}");
+}
+
+/// Holders pause until their leases expire; a backup is taken; another holder takes their nodes; the backup is put back.
+#[test]
+fn a_lease_that_had_expired_before_a_restore_is_lost() {
+    let Some(server) = Server::start() else { return };
+    let (url, paused) = (server.url(), open(&server.url()));
+    leave_free(&url, "default", 4);
+    let held: Vec<Grant> = (0..4).map(|_| paused.acquire(&request(3000)).unwrap()).collect();
+    thread::sleep(Duration::from_millis(3100));
+    server.stop();
+    server.back_up();
+    server.up();
+    // As if the server had not been stopped for the backup.
+    sql(&url, "UPDATE pyflake_nodes SET proven_at = pg_postmaster_start_time() WHERE node < 4");
+    let later: Vec<Grant> = (0..4).map(|_| open(&url).acquire(&request(3000)).unwrap()).collect();
+    server.stop();
+    server.put_back();
+    server.up();
+
+    let longer = |grant: &Grant| Renewal::new(grant.clone(), now() + 3000);
+    let mut outcomes = vec![paused.renew(&longer(&held[0]))];
+    outcomes.extend(paused.renew_all(&[longer(&held[1]), longer(&held[2])]));
+    for (outcome, held) in outcomes.iter().zip(&held) {
+        if let Ok(renewed) = outcome {
+            let later = later.iter().find(|later| later.node == held.node).unwrap();
+            let twice = renewed.until.min(later.until).saturating_sub(now().max(later.floor));
+            println!("{twice} ms of pid {} have two holders", held.node.pid());
+        }
+    }
+    let released = paused.release(&held[3], held[3].floor);
+    for lost in outcomes.into_iter().map(|outcome| outcome.map(drop)).chain([released]) {
+        let lost = lost.map_err(|error| (matches!(error, LeaseError::Lost { .. }), error.to_string()));
+        assert!(lost.as_ref().is_err_and(|(lost, why)| *lost && why.contains("expired before the server")), "{lost:?}");
+    }
+    for _ in 0..4 {
+        let next = open(&url).acquire(&request(3000)).unwrap();
+        assert!(later.iter().all(|later| next.floor >= later.until), "{next:?} after {later:?}");
+    }
+}
+
+/// A renewal is sent again, and raises the window; the server goes back to before that; the holder gives its node back.
+#[test]
+fn a_release_after_a_restore_gives_nothing_back_that_was_used() {
+    let Some(server) = Server::start() else { return };
+    let (url, store) = (server.url(), open(&server.url()));
+    leave_free(&url, "default", 1);
+    let grant = store.acquire(&request(60_000)).unwrap();
+    let sent = Renewal::new(grant.clone(), grant.until + 1000);
+    store.renew(&sent).unwrap();
+    server.stop();
+    server.back_up();
+    server.up();
+    let renewed = store.renew(&Renewal { until: grant.until + 5000, ..sent }).unwrap();
+    let used = grant.until + 4000;
+    server.stop();
+    server.put_back();
+    server.up();
+    // By a store that has seen no later position of the WAL, which may have grown past it since.
+    let other = open(&url);
+    other.release(&renewed, used).unwrap();
+    let next = other.acquire(&request(60_000)).unwrap();
+    let again = used.saturating_sub(next.floor);
+    assert_eq!((next.floor, again), (used, 0), "{again} ms of the used window are given out again");
 }
 
 /// The realm was founded and used after the backup: founded again, it rests as well.

@@ -3,8 +3,9 @@
 //! # Why the windows of a node do not overlap
 //!
 //! A node is a row, and its row lock orders all changes to it. `until_ms` rises with every `acquire` and `renew`, and the
-//! floor of a grant is at least the `until_ms` that its own transaction has read under the lock. A `release` lowers it, and
-//! a `renew` raises it, only while token and nonce are the caller's, that is before the next `acquire`. Each answer comes
+//! floor of a grant is at least the `until_ms` that its own transaction has read under the lock. A `release` sets it to the
+//! end of what was used, and a `renew` raises it, only while token and nonce are the caller's, that is before the next
+//! `acquire`. A `release` may raise it too: on a server that went back, the row may have less than was used. Each answer comes
 //! after the commit was flushed. So of any two tenures the later starts at or after the end of the earlier's last
 //! acknowledged window. No clock has a part in it: `expires_at` says only who may try.
 //!
@@ -20,8 +21,16 @@
 //!   never takes it back. A row before the holder's own grant is found when the renewal does nothing, and fences too.
 //! - **Start.** A restore that nobody remembers starts the server. A row that nobody has proven since the start is acquired
 //!   with a floor of the start plus the longest window plus twice the skew. A holder proves its row by a renewal or a release
-//!   with the nonce that the row has: each renewal changes the nonce, so a row with the current one is the latest. Rows of a
+//!   with the nonce of the row, provided that the row had not expired when the server started. A matching nonce alone proves
+//!   nothing: a later tenure may be what was lost. But a row that expires after the start cannot have been taken before it,
+//!   as only an expired row is. A holder whose row had expired before the start is lost, and its node rests. Rows of a
 //!   realm that is new on a cluster that is new are proven, as there was nothing to lose.
+//!
+//! The last guard compares the clock that has taken a node with the clock at the start. It needs no margin while one clock
+//! does both. A snapshot that another machine starts must not start there, by that machine's clock, before the old server
+//! ended by its own. A margin of the skew would take the lease of every holder at every restart, as it is longer than a
+//! window. An eviction is not covered: it frees a row that has not expired. If a restore takes the eviction back within a
+//! window of it, then the evicted holder renews, and the node has two holders until the other one renews.
 //!
 //! `fence` compares and swaps `generation`: of two callers that notice one restore, one fences and the other finds a later
 //! generation. It ends every tenure by its row, so that statements that have read the realm before it change nothing: they
@@ -109,6 +118,8 @@ impl Statements {
                  ELSE greatest(n.until_ms, {started_ms} + r.longest_window_ms + 2 * {skew}) END"
             )
         };
+        // Whether a row with its holder's nonce is the latest one.
+        let proves = format!("(n.proven_at = {started} OR n.expires_at > {started})");
         let renewed = format!("expires_at = now() + n.window_ms * interval '1 ms', proven_at = {started}");
         let (acquire_sound, renew_sound) = (sound([11, 12, 13]), sound([8, 9, 10]));
         let (all_sound, release_sound) = (sound([3, 4, 5]), sound([7, 8, 9]));
@@ -118,7 +129,7 @@ impl Statements {
             read: format!(
                 "SELECT r.epoch_ms, r.layout, r.server, {server} AS here, r.longest_window_ms, r.generation, \
                  {NOW} AS now_ms, {position} AS position, {run} AS run, current_setting('fsync') AS fsync, \
-                 n.token, n.owner_nonce, n.owner_label, n.window_ms, n.until_ms \
+                 n.token, n.owner_nonce, n.owner_label, n.window_ms, n.until_ms, coalesce({proves}, false) AS proves \
                  FROM (SELECT $1 AS realm) one LEFT JOIN {realms} r USING (realm) \
                  LEFT JOIN {nodes} n ON n.realm = r.realm AND n.node = $2"
             ),
@@ -150,7 +161,8 @@ impl Statements {
             ),
             renew: format!(
                 "UPDATE {nodes} n SET owner_nonce = $7, until_ms = greatest(n.until_ms, $5), {renewed} \
-                 WHERE n.realm = $1 AND n.node = $2 AND n.token = $3 AND n.owner_nonce IN ($4, $7) AND {admitted_one} \
+                 WHERE n.realm = $1 AND n.node = $2 AND n.token = $3 AND n.owner_nonce IN ($4, $7) AND {proves} \
+                 AND {admitted_one} \
                  AND EXISTS (SELECT FROM {realms} WHERE realm = $1 AND {renew_sound}) AND {FLUSHED} \
                  RETURNING n.until_ms, {position} AS position"
             ),
@@ -158,14 +170,14 @@ impl Statements {
                 "UPDATE {nodes} n SET owner_nonce = w.next_nonce, until_ms = greatest(n.until_ms, w.until), {renewed} \
                  FROM unnest($6, $7, $8, $9, $10) w(node, token, nonce, until, next_nonce) \
                  WHERE n.realm = $1 AND n.node = w.node AND n.token = w.token \
-                 AND n.owner_nonce IN (w.nonce, w.next_nonce) AND {admitted_all} \
+                 AND n.owner_nonce IN (w.nonce, w.next_nonce) AND {proves} AND {admitted_all} \
                  AND EXISTS (SELECT FROM {realms} WHERE realm = $1 AND {all_sound}) AND {FLUSHED} \
                  RETURNING n.node, n.until_ms, w.next_nonce, {position} AS position"
             ),
             release: format!(
-                "UPDATE {nodes} SET until_ms = least(until_ms, greatest($5, $6)), owner_nonce = NULL, \
+                "UPDATE {nodes} n SET until_ms = greatest($5, $6), owner_nonce = NULL, \
                  expires_at = '-infinity', proven_at = {started} \
-                 WHERE realm = $1 AND node = $2 AND token = $3 AND owner_nonce = $4 \
+                 WHERE n.realm = $1 AND n.node = $2 AND n.token = $3 AND n.owner_nonce = $4 AND {proves} \
                  AND EXISTS (SELECT FROM {realms} WHERE realm = $1 AND {release_sound}) AND {FLUSHED} \
                  RETURNING {position} AS position"
             ),

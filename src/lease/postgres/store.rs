@@ -72,6 +72,8 @@ struct Tenure {
     label: String,
     window: i64,
     until: u64,
+    /// Whether its holder's nonce proves it: if not, a later tenure may have been lost before the server started.
+    proves: bool,
 }
 
 /// How often a call is tried: after each of the things that it may have to put right, and when all is right.
@@ -459,6 +461,7 @@ impl Store {
                 label: self.get(row, "owner_label")?,
                 window: self.get(row, "window_ms")?,
                 until: self.unsigned(row, "until_ms")?,
+                proves: self.get(row, "proves")?,
             }),
         };
         Ok(Look {
@@ -553,7 +556,12 @@ impl Look {
                                that may be lost"
                 .into(),
             _ if *token != grant.token => format!("{label} has it, with token {token}"),
-            Some(nonce) if is_by(*nonce) => return Ok(row),
+            Some(nonce) if is_by(*nonce) && row.proves => return Ok(row),
+            Some(nonce) if is_by(*nonce) => {
+                "it had expired before the server started, which may have been restored from a \
+                                             backup that lacks a later holder"
+                    .into()
+            }
             Some(_) => format!("{label} has it, under the same token"),
             None => "it was released".into(),
         };
