@@ -171,6 +171,11 @@ impl State {
         }
         let free = self.free();
         let first = if tick_of_slot(free) < at.tick { first_slot(at.tick) + spread.start(at.tick, most) } else { free };
+        let (most_end, clock_end) = (first.saturating_add(most), first_slot(at.tick + 1));
+        if most_end <= clock_end {
+            // The clock's tick has room for all: nearly every claim.
+            return Ok((State::after(most_end, false), Run { first, len: most, ahead: false }));
+        }
         let last_tick = tick_of_slot(first.saturating_add(least) - 1);
         if last_tick >= limit {
             return Err(Refusal::Limit { last_tick, limit });
@@ -181,7 +186,7 @@ impl State {
             return Err(Refusal::Ahead { last_tick });
         }
         let end = first + len;
-        let ahead = end > self.end_of_begun().max(first_slot(at.tick + 1));
+        let ahead = end > self.end_of_begun().max(clock_end);
         Ok((State::after(end, ahead), Run { first, len, ahead }))
     }
 }
