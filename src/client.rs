@@ -251,6 +251,41 @@ impl<C: Clock + Clone> PyflakeClient<C> {
         Ok(id)
     }
 
+    /// Generates an ID as [`generate`](Self::generate) does, if that is possible without waiting.
+    ///
+    /// For a caller that must do something before it waits, such as an interpreter that releases its lock. Nothing is
+    /// numbered or remembered on an error.
+    ///
+    /// ```
+    /// use pyflake::{CachePolicy, Epoch, Error, PyflakeClient};
+    ///
+    /// let client = PyflakeClient::builder(Epoch::TWITTER).cache(CachePolicy::Off).build();
+    /// client.create_generator(12, 3)?;
+    /// let id = match client.try_generate() {
+    ///     // All IDs of this millisecond are issued: this call waits.
+    ///     Err(Error::Exhausted { .. }) => client.generate()?,
+    ///     done => done?,
+    /// };
+    /// assert_eq!((id.pid(), client.info().generated), (12, 1));
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Exhausted`] where [`generate`](Self::generate) would wait for the next millisecond, [`Error::PastLease`]
+    /// where it would wait for a renewal; otherwise the same.
+    #[inline]
+    pub fn try_generate(&self) -> Result<Snowflake, Error> {
+        let Some(generator) = self.generator.get() else { return Err(self.absent()) };
+        let id = match &self.lease {
+            // It has the lease renewed where the window has ended.
+            Some(lease) => lease.try_next_id()?,
+            None => generator.try_next_id()?,
+        };
+        self.adopt(id);
+        Ok(id)
+    }
+
     /// The rest of [`generate`](Self::generate) after an error, which the renewal of a lease may mend.
     #[cold]
     #[inline(never)]

@@ -163,6 +163,31 @@ fn a_window_that_ended_is_renewed_by_the_call_that_finds_it() {
 }
 
 #[test]
+fn try_generate_waits_for_nothing_and_numbers_only_what_it_issues() {
+    let leases = Leases::new("try");
+    let (clock, client) = leases.manual();
+    let bare = PyflakeClient::builder(EPOCH).clock(clock.clone()).build();
+    assert_eq!(bare.try_generate(), Err(Error::NoGenerator));
+    bare.create_generator(3, 4).unwrap();
+    for client in [&client, &bare] {
+        for idx in 1..=4096 {
+            let id = client.try_generate().unwrap();
+            assert_eq!(client.cached(idx).map(|record| record.snowflake), Some(id));
+        }
+        // `generate` would wait here, for ever.
+        assert_eq!(client.try_generate(), Err(Error::Exhausted { retry_after: Duration::from_millis(1) }));
+        assert_eq!(client.info().generated, 4096);
+    }
+    clock.set(NOW + 1);
+    assert_eq!(client.try_generate().map(|id| id.timestamp(EPOCH)), Ok(NOW + 1));
+    assert_eq!(client.info().generated, 4097);
+    // Past the window, where `generate` would wait for a renewal.
+    clock.set(NOW + 3_600_000);
+    assert!(matches!(client.try_generate(), Err(Error::PastLease { .. })));
+    eventually("the try has the lease renewed", || client.try_generate().is_ok());
+}
+
+#[test]
 fn a_store_that_fails_ends_issue_with_the_window() {
     let leases = Leases::new("window");
     let (clock, client) = leases.manual();

@@ -199,10 +199,10 @@ impl<C: Clock + Clone> Keep<C> {
     fn renew(&mut self, nudged: bool) {
         let now = self.lease.clock.unix_millis();
         let until = now.saturating_add(self.lease.window);
-        let tenures = self.shards.iter_mut().enumerate().filter_map(|(at, shard)| Some((at, shard.tenure.as_mut()?)));
-        let (held, renewals): (Vec<_>, Vec<_>) = tenures.map(|(at, tenure)| (at, tenure.renewal(until))).unzip();
-        for (position, outcome) in held.into_iter().zip(self.outcomes(&renewals)) {
-            self.take(position, outcome, now);
+        let sent_again = self.send(now, until);
+        if sent_again && !self.shards.iter().filter_map(|shard| shard.tenure.as_ref()).any(|tenure| tenure.failing) {
+            // The store answers again, and an unanswered renewal asked for less than is wanted by now.
+            self.send(now, until);
         }
         let mut tenures = self.shards.iter().filter_map(|shard| shard.tenure.as_ref());
         let failing = tenures.any(|tenure| tenure.failing);
@@ -217,6 +217,16 @@ impl<C: Clock + Clone> Keep<C> {
         if !failing && self.holds_any() {
             self.lease.succeeded();
         }
+    }
+
+    /// Renews all tenures up to `until`, and takes the outcomes; returns whether it sent an unanswered renewal again.
+    fn send(&mut self, now: u64, until: u64) -> bool {
+        let tenures = self.shards.iter_mut().enumerate().filter_map(|(at, shard)| Some((at, shard.tenure.as_mut()?)));
+        let (held, renewals): (Vec<_>, Vec<_>) = tenures.map(|(at, tenure)| (at, tenure.renewal(until))).unzip();
+        for (position, outcome) in held.into_iter().zip(self.outcomes(&renewals)) {
+            self.take(position, outcome, now);
+        }
+        renewals.iter().any(|renewal| renewal.until < until)
     }
 
     /// Sends renewals, and returns an outcome for each.

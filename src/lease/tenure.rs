@@ -24,12 +24,13 @@ impl Tenure {
         &self.grant
     }
 
-    /// The renewal up to `until`, in Unix milliseconds: the unanswered one with this end, or a new one.
+    /// The renewal to send: the unanswered one as it was, or a new one up to `until`, in Unix milliseconds.
+    ///
+    /// A copy of the process (a cloned machine) has the same unanswered renewal. With a later end, both copies could have
+    /// it acknowledged, and both would issue in a window that neither had asked for when they were copied.
     pub(super) fn renewal(&mut self, until: u64) -> Renewal {
         let grant = &self.grant;
-        let renewal = self.unanswered.get_or_insert_with(|| Renewal::new(grant.clone(), grant.until));
-        renewal.until = renewal.until.max(until);
-        renewal.clone()
+        self.unanswered.get_or_insert_with(|| Renewal::new(grant.clone(), grant.until.max(until))).clone()
     }
 
     /// Refuses an answer that is no answer to the renewal: a store must not make a window shorter.
@@ -181,6 +182,15 @@ mod tests {
     /// A new pair for each attempt.
     fn fresh(tenure: &mut Tenure) {
         tenure.unanswered = None;
+    }
+
+    #[test]
+    fn an_unanswered_renewal_is_sent_again_as_it_was() {
+        let mut tenure = tenure();
+        let sent = tenure.renewal(200);
+        assert_eq!(tenure.renewal(300), sent);
+        tenure.renewed(sent.granted(200));
+        assert_eq!(tenure.renewal(300).until, 300);
     }
 
     fn lost_alone(retry: Retry) -> usize {

@@ -5,9 +5,9 @@
 //! Each tenure of a node has a token and a record of its own, `node-PP-SS.TOKEN`. A record is created once, by a link,
 //! which fails if the name exists. It is never replaced, and nobody but a later tenure deletes it.
 //!
-//! - **Acquire**: list the records; link the one with the next token; sync the directory. Then list again, read all
-//!   earlier records, and check that the own name still stands for the own file. The floor is the latest end in the
-//!   earlier records. Then delete these in the order of their tokens, and stop where that fails.
+//! - **Acquire**: list the records; link the one with the next token; sync the directory. Then list again, and read all
+//!   earlier records: the floor is the latest end in them. After that make the checks B and A of a renewal. Then delete
+//!   the earlier records in the order of their tokens, and stop where that fails.
 //! - **Renew**: overwrite the older slot of the own record, through the file that the holder keeps open; sync the file.
 //!   Then check that (B) there is no record with the next token, and after that, that (A) the own name still stands for
 //!   the own file. Only then acknowledge the new `until`.
@@ -17,9 +17,9 @@
 //! A listing may miss a name that is created or deleted meanwhile, and never misses a name that is there all the time.
 //! No name is ever replaced, so two facts follow:
 //!
-//! - A tenure that is linked while an earlier record is there finds that record in its second listing, or the record
-//!   was deleted by a tenure that is later still. That one deleted the records of both, in the order of their tokens, so
-//!   the third check of the acquire fails: the own name is gone.
+//! - A tenure that is linked while an earlier record is there reads that record after its second listing, or the record
+//!   was deleted by a tenure that is later still. That one was linked before, and deletes the records of both in the
+//!   order of their tokens. So B finds a next token; or the next token was deleted too, after the own record, and A fails.
 //! - The tokens of tenures follow each other. If any later tenure was linked before check B, then the next token was
 //!   linked too. Either B finds it, or it was deleted. The own record was deleted before it, so A fails.
 //!
@@ -225,7 +225,8 @@ impl<D: Disk> Store<D> {
         let Some((&last, earlier)) = tokens.split_last() else { return Ok(None) };
         let Some(after) = self.past(node, earlier)? else { return Ok(None) };
         let floor = after.until.max(before.until);
-        if last != token || floor > until || !self.names(&path, &file)? {
+        // Checks B and A, after the floor was read.
+        if last != token || floor > until || self.has_next(node, token)?.is_some() || !self.names(&path, &file)? {
             return Ok(None);
         }
         for &token in earlier {
@@ -343,6 +344,10 @@ impl<D: Disk> Store<D> {
         let path = names::lock(&self.dir, grant.node);
         let named = self.disk.names_lock(&path, &held.lock);
         if !named.map_err(|error| unavailable("reading the metadata of", &path, error))? {
+            // A directory that is gone may come back, with the lock in it.
+            if !self.disk.exists(&self.dir).map_err(|error| unavailable("looking for", &self.dir, error))? {
+                return Err(unavailable("looking for", &self.dir, ErrorKind::NotFound.into()));
+            }
             self.held().remove(&grant.node);
             return Err(lost(grant, &format!("has no lock any more: {} was deleted or replaced", path.display())));
         }
@@ -368,14 +373,20 @@ impl<D: Disk> Store<D> {
 
     /// Checks that there is no record of the next tenure.
     fn check_next(&self, grant: &Grant) -> Result<(), LeaseError> {
-        // There is no tenure after the last token.
-        let Some(next) = grant.token.checked_add(1) else { return Ok(()) };
-        let path = names::record(&self.dir, grant.node, next);
-        if self.disk.exists(&path).map_err(|error| unavailable("looking for", &path, error))? {
+        if let Some(next) = self.has_next(grant.node, grant.token)? {
             self.held().remove(&grant.node);
             return Err(lost(grant, &format!("has a later tenure, with token {next}")));
         }
         Ok(())
+    }
+
+    /// The token of the next tenure, if there is a record of it.
+    fn has_next(&self, node: Node, token: u64) -> Result<Option<u64>, LeaseError> {
+        // There is no tenure after the last token.
+        let Some(next) = token.checked_add(1) else { return Ok(None) };
+        let path = names::record(&self.dir, node, next);
+        let exists = self.disk.exists(&path).map_err(|error| unavailable("looking for", &path, error))?;
+        Ok(exists.then_some(next))
     }
 
     /// Makes this store a copy of another one, as it is in a copy of the other one's process.

@@ -344,7 +344,7 @@ fn a_store_whose_directory_is_emptied_under_it_issues_no_more() {
     let store = dir.store();
     let grant = take(&store, 1, NOW).unwrap();
     fs::remove_dir_all(&dir.0).unwrap();
-    assert!(matches!(store.renew(&Renewal::new(grant.clone(), NOW)), Err(LeaseError::Lost { .. })));
+    assert!(matches!(store.renew(&Renewal::new(grant.clone(), NOW)), Err(LeaseError::Unavailable { .. })));
     assert!(matches!(store.acquire(&request(2, NOW)), Err(LeaseError::Corrupt { .. })));
     let fresh = dir.store();
     // The same node, and the same token: the owner tells them apart.
