@@ -21,7 +21,7 @@ use crate::switch::Switch;
 /// It has the methods of a [`Generator`] that issue, at the same cost: the lease is kept by a thread of its own, which extends
 /// the window ahead of use, and the window is the limit that every generator compares with anyway. When the store
 /// cannot be reached, it issues until the window ends, then answers [`Error::PastLease`]; when another owner has taken
-/// the node it answers [`Error::LeaseLost`], until it has another one (see [`OnLost`]). Dropping it gives the node
+/// the node it answers [`Error::LeaseLost`], until it has another one (see [`OnLost`](crate::lease::OnLost)). Dropping it gives the node
 /// back, and waits for the store to answer; a panic in the store, the clock or a subscriber is an error that is retried (with
 /// `panic = "abort"` it ends the process, as any panic); what is not dropped, as at a `process::exit` or in a `static`, leaves its node
 /// resting until the window has passed. Building and dropping it read and write the store, so in async code do both

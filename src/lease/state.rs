@@ -2,8 +2,8 @@
 
 use crate::node::Node;
 
-/// What a [`LeasedGenerator`] does when its lease is lost: another owner has the node, by an operator's hand or because
-/// the store took this one for dead.
+/// What a [`LeasedGenerator`](crate::lease::LeasedGenerator) does when its lease is lost: another owner has the node, by
+/// an operator's hand or because the store took this one for dead.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnLost {
@@ -14,7 +14,7 @@ pub enum OnLost {
     Stop,
 }
 
-/// How it stands with the lease of a [`LeasedGenerator`], for health checks.
+/// How it stands with the lease of a [`LeasedGenerator`](crate::lease::LeasedGenerator), for health checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(tag = "state", rename_all = "lowercase"))]
@@ -27,7 +27,7 @@ pub enum LeaseState {
         until: u64,
     },
     /// The lease is held, but renewing it fails or is overdue: IDs are issued until the window ends, which is
-    /// [`Stats::window`](crate::Stats::window) away. [`LeasedGenerator::last_error`] says why.
+    /// [`Stats::window`](crate::Stats::window) away. [`last_error`](crate::lease::LeasedGenerator::last_error) says why.
     Degraded {
         /// The Unix millisecond of the last renewal that succeeded.
         since: u64,
