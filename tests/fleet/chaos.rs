@@ -239,7 +239,8 @@ fn chaos(faketime: &Path, role: Role, seed: u64, time: Duration) -> Option<(usiz
          up to {slowest:?}, {partitions} partitions",
         run.lives
     );
-    assert!(tenures > time.as_secs() / 3, "{tenures}: hardly a node was taken over");
+    // A node may rest after each crash, as its lease is shorter than a start of the server.
+    assert!(tenures > time.as_secs() / 6, "{tenures}: hardly a node was taken over");
     fs::remove_dir_all(&run.dir).unwrap();
     Some((issued, duplicates))
 }
