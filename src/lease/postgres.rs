@@ -86,7 +86,7 @@ const MIGRATION: &str = include_str!("postgres/migration.sql");
 ///   `max_skew` of one second. A realm that is created on a cluster that started within 10 s of its `initdb` does not rest:
 ///   there was nothing to lose. With [`Identity::Named`] no start is a rest.
 /// - **A copy of the data directory** that another machine starts must not start, by that machine's clock, before the old
-///   server ended by its own. [`evict`](Self::evict) no holder in the last window before a restore.
+///   server ended by its own. A restore that takes back an [eviction](Self::evict) is not noticed in time.
 /// - **The rests count** on clocks that agree to `max_skew` and on a
 ///   [`max_wait`](crate::lease::LeasedGeneratorBuilder::max_wait) that is no longer. After a restore the longest window is the
 ///   longer of the realm's and the one that the noticing process has requested.

@@ -231,6 +231,9 @@ pub(crate) fn open(url: &str, realm: &str, epoch: Epoch) -> Store {
     EtcdStore::builder(url).realm(realm).open(epoch).unwrap()
 }
 
+/// How long a tenure may take in the chaos, all processes together.
+pub(crate) const SECONDS_OF_A_TENURE: u64 = 3;
+
 /// Opens it with a timeout of its own.
 pub(crate) fn open_within(url: &str, realm: &str, epoch: Epoch, timeout: Duration) -> Result<Store, LeaseError> {
     EtcdStore::builder(url).realm(realm).timeout(timeout).open(epoch)

@@ -13,7 +13,7 @@ use pyflake::{Generator, Node};
 
 use crate::fleet::proxy::{Network, Proxy};
 use crate::fleet::{EPOCH, now, request, unique};
-use crate::server::{REQUIRED, Server, Store, leave_free, open, open_within, url};
+use crate::server::{REQUIRED, SECONDS_OF_A_TENURE, Server, Store, leave_free, open, open_within, url};
 use crate::workers::{faketime, issue, set_wall_clock};
 
 /// What a worker is told through its environment.
@@ -250,7 +250,7 @@ fn chaos(faketime: &Path, role: Role, seed: u64, time: Duration) -> Option<(usiz
          up to {slowest:?}, {partitions} partitions",
         run.lives
     );
-    assert!(tenures > time.as_secs() / 3, "{tenures}: hardly a node was taken over");
+    assert!(tenures > time.as_secs() / SECONDS_OF_A_TENURE, "{tenures}: hardly a node was taken over");
     fs::remove_dir_all(&run.dir).unwrap();
     Some((issued, duplicates))
 }

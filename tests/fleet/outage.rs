@@ -98,7 +98,8 @@ fn recover(generator: &LeasedGenerator) -> Snowflake {
         match generator.next_id() {
             Ok(id) => {
                 println!("recovered in {:?}", start.elapsed());
-                assert!(start.elapsed() <= PERIOD + Duration::from_secs(1), "{:?}", start.elapsed());
+                let (took, cause) = (start.elapsed(), generator.last_error());
+                assert!(took <= PERIOD + Duration::from_secs(1), "{took:?}; the last error is {cause:?}");
                 return id;
             }
             Err(Error::PastLease { .. } | Error::LeaseLost) => thread::sleep(Duration::from_millis(5)),
@@ -149,14 +150,15 @@ impl Drop for Ends<'_> {
 #[test]
 fn twenty_crashes_of_the_server_under_load() {
     const HOLDERS: usize = 4;
+    // Longer than a start takes on a busy machine: a store may end a lease that has expired before it.
+    const WINDOW: Duration = Duration::from_secs(4);
     let Some(server) = Server::start() else { return };
     let (url, epoch) = (server.url(), own_epoch());
     let store = || open(&url, "default", epoch);
     drop(store());
     leave_free(&url, "default", 8);
-    let generators: Vec<_> = (0..HOLDERS)
-        .map(|_| LeasedGenerator::builder(store()).window(Duration::from_secs(1)).build().unwrap())
-        .collect();
+    let generators: Vec<_> =
+        (0..HOLDERS).map(|_| LeasedGenerator::builder(store()).window(WINDOW).build().unwrap()).collect();
     let over = AtomicBool::new(false);
     let (mut ids, worst) = thread::scope(|scope| {
         let issue = |generator: &'_ LeasedGenerator| {
@@ -180,13 +182,13 @@ fn twenty_crashes_of_the_server_under_load() {
                 .map(|generator| generator.next_id().ok().map(|id| (id.node(), id.timestamp(epoch))))
                 .collect();
             server.up();
-            let back = now();
+            let (back, whole_window) = (now(), u64::try_from(WINDOW.as_millis()).unwrap());
             let rows = store().nodes().unwrap();
             for (node, time) in used.into_iter().flatten() {
                 let row = rows.iter().find(|row| row.node == node).unwrap();
                 assert!(row.until > time, "{node:?} issued at {time}, and {} is stored", row.until);
             }
-            let renewed = |generator| until(generator).is_some_and(|until| until > back + 1000);
+            let renewed = |generator| until(generator).is_some_and(|until| until > back + whole_window);
             worst = worst.max(eventually("all are renewed", || generators.iter().all(renewed)));
         }
         drop(ends);
@@ -199,5 +201,5 @@ fn twenty_crashes_of_the_server_under_load() {
     assert!(issued > 100_000 && ids.len() == issued);
     let told: Vec<_> =
         generators.iter().map(|generator| generator.last_error().map(|error| error.to_string())).collect();
-    assert!(worst <= Duration::from_secs(2), "{worst:?}: {told:#?}");
+    assert!(worst <= WINDOW / 3 + Duration::from_secs(1), "{worst:?}: {told:#?}");
 }

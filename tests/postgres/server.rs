@@ -267,11 +267,14 @@ pub(crate) fn open(url: &str, realm: &str, epoch: Epoch) -> Store {
     PostgresStore::builder(url).realm(realm).open(epoch).unwrap()
 }
 
-/// Opens it with a timeout of its own.
+/// How long a tenure may take in the chaos, all processes together. A node may rest after each crash, as its lease is shorter
+/// than a start of the server.
+pub(crate) const SECONDS_OF_A_TENURE: u64 = 6;
+
+/// Opens it with a timeout of its own, for hosts whose clocks are up to 3 s off.
 pub(crate) fn open_within(url: &str, realm: &str, epoch: Epoch, timeout: Duration) -> Result<Store, LeaseError> {
-    let store = PostgresStore::builder(url).realm(realm).connect_timeout(timeout).statement_timeout(timeout);
-    // More than the clocks of the chaos tests are apart, and short enough for a rest after each crash of the server.
-    store.max_skew(Duration::from_secs(4)).open(epoch)
+    let builder = PostgresStore::builder(url).realm(realm).max_skew(Duration::from_secs(4));
+    builder.connect_timeout(timeout).statement_timeout(timeout).open(epoch)
 }
 
 /// What an operator does by hand.
@@ -292,12 +295,17 @@ pub(crate) fn sql(url: &str, text: &str) -> Vec<tokio_postgres::SimpleQueryRow> 
 }
 
 /// Holds all nodes of a realm but the first ones, so that those are used again and again.
+///
+/// Those that were never used do not rest after this start of the server, as on a new cluster. A busy machine may take longer
+/// from `initdb` to the start than a cluster counts as new.
 pub(crate) fn leave_free(url: &str, realm: &str, free: u16) {
     sql(
         url,
         &format!(
             "UPDATE pyflake_nodes SET expires_at = 'infinity', owner_nonce = 0, owner_label = 'test' \
-             WHERE realm = '{realm}' AND node >= {free}"
+             WHERE realm = '{realm}' AND node >= {free}; \
+             UPDATE pyflake_nodes SET proven_at = pg_postmaster_start_time() \
+             WHERE realm = '{realm}' AND node < {free} AND token = 0"
         ),
     );
 }
