@@ -59,7 +59,7 @@ def test_the_next_holder_begins_behind_the_last(where: str) -> None:
 
 def test_a_store_is_for_one_epoch(where: str) -> None:
     Generator.leased(where, EPOCH).release()
-    with pytest.raises(LeaseError, match="use its epoch, or another store"):
+    with pytest.raises(LeaseError, match="open it as it was created, or use another store"):
         Generator.leased(where, EPOCH + 1)
 
 
