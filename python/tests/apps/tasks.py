@@ -1,6 +1,9 @@
-"""What celery runs: each task issues 400 IDs in four threads."""
+"""What celery runs: each task issues 400 IDs in four threads, and some are killed in the middle of that."""
 
 import os
+import signal
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 from celery import Celery
@@ -28,3 +31,14 @@ app.conf.update(
 def many() -> None:
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(issue, [100] * 4))
+
+
+@app.task(name="tasks.killed")
+def killed() -> None:
+    def kill() -> None:
+        time.sleep(0.005)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=kill).start()
+    while True:
+        many()
