@@ -19,7 +19,8 @@ BUSY = """
 import os, sys, threading, time
 import pyflake
 client = pyflake.PyflakeClient.leased(sys.argv[1], 1555301521000, cache=pyflake.Recent(100), window=2)
-generator = pyflake.Generator(1555301521000, 31, 31)
+# Of another epoch: a lease may get any node of its own.
+generator = pyflake.Generator(1555301520000, 31, 31)
 bare = pyflake.Generator.leased(sys.argv[1], 1555301521000, window=2)
 def work(call):
     while True:
