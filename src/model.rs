@@ -27,16 +27,12 @@ impl Line {
         self.0.extend(limit);
     }
 
-    pub fn close(&self) {
-        self.0.close();
-    }
-
     pub fn free(&self) -> u64 {
         self.0.free()
     }
 
     /// Returns the first slot that was not claimed.
-    pub fn finish(&self) -> u64 {
+    pub fn close(&self) -> u64 {
         self.0.close()
     }
 

@@ -32,10 +32,6 @@ mod imp {
             Backoff
         }
 
-        pub(crate) fn spin(&self) {
-            loom::hint::spin_loop();
-        }
-
         pub(crate) fn snooze(&self) {
             loom::thread::yield_now();
         }

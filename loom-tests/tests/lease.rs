@@ -90,7 +90,7 @@ fn the_free_slot_of_a_close_is_final() {
         assert_eq!([line.claim(|| 2), line.claim(|| 2)], [Some(slot(2)), Some(slot(2) + 1)]);
         let adds = fork(&line, |line| [line.claim(|| 2), line.claim(|| 2)]);
         let swaps = fork(&line, |line| line.run(3, 3));
-        let free = line.finish();
+        let free = line.close();
         let swapped = join(swaps).map(|first| first + 2);
         for claimed in join(adds).into_iter().chain([swapped]).flatten() {
             assert!(claimed < free, "{claimed} was claimed, and {free} was given back");
@@ -107,7 +107,7 @@ fn a_claim_of_the_last_window_fails_in_the_next() {
         let line = Arc::new(Line::new());
         line.open(0, 9);
         let late = fork(&line, |line| line.run(1, 7));
-        let free = line.finish();
+        let free = line.close();
         line.open(0, 5);
         let again = line.claim(|| 4);
         let late = join(late);
@@ -147,7 +147,7 @@ fn negative_control_a_close_beside_the_claims() {
         let (free, limit) = &*words;
         limit.store(0, SeqCst);
         let free = free.load(SeqCst);
-        for claimed in join(claim) {
+        if let Some(claimed) = join(claim) {
             assert!(claimed < free, "{claimed} was claimed, and {free} was given back");
         }
     });
@@ -231,7 +231,7 @@ fn succession(end: impl Fn(&Line) -> u64 + Send + Sync + Copy + 'static) {
 
 #[test]
 fn no_claim_comes_after_the_end_of_a_window() {
-    succession(Line::finish);
+    succession(Line::close);
 }
 
 /// The free slot is read, and the window closed afterwards.
