@@ -3,12 +3,12 @@
 //! What calls these functions holds no lock, and has written down all that it had to: a subscriber may use this library,
 //! and take its time. None is called by what runs inside `fork`.
 
+#[cfg(feature = "std")]
+use core::fmt::Display;
 use core::time::Duration;
 
 use crate::error::Error;
-#[cfg(feature = "std")]
-use crate::lease::{Grant, LeaseError};
-use crate::node::Node;
+use crate::layout::node::Node;
 
 /// Whether there are events, for what is worked out for them alone.
 pub(crate) const ON: bool = cfg!(feature = "tracing");
@@ -81,66 +81,66 @@ events! {
 
     /// A node is held.
     #[cfg(feature = "std")]
-    INFO fn lease_acquired(grant: &Grant, window_ms: u64) {
-        pid = grant.node.pid(), seed = grant.node.seed(), window_ms, "the lease is acquired"
+    INFO fn lease_acquired(node: Node, window_ms: u64) {
+        pid = node.pid(), seed = node.seed(), window_ms, "the lease is acquired"
     }
 
     /// The first failure after a success.
     #[cfg(feature = "std")]
-    WARN fn lease_degraded(grant: &Grant, window_ms: u64, error: &LeaseError) {
-        pid = grant.node.pid(), seed = grant.node.seed(), window_ms, error = %error, "the lease cannot be renewed"
+    WARN fn lease_degraded(node: Node, window_ms: u64, error: &dyn Display) {
+        pid = node.pid(), seed = node.seed(), window_ms, error = %error, "the lease cannot be renewed"
     }
 
     /// The first success after a failure.
     #[cfg(feature = "std")]
-    INFO fn lease_renewed(grant: &Grant, window_ms: u64) {
-        pid = grant.node.pid(), seed = grant.node.seed(), window_ms, "the lease is renewed again"
+    INFO fn lease_renewed(node: Node, window_ms: u64) {
+        pid = node.pid(), seed = node.seed(), window_ms, "the lease is renewed again"
     }
 
     /// A renewal that was answered when the window had ended.
     #[cfg(feature = "std")]
-    WARN fn lease_renewed_late(grant: &Grant, window_ms: u64) {
-        pid = grant.node.pid(), seed = grant.node.seed(), window_ms,
+    WARN fn lease_renewed_late(node: Node, window_ms: u64) {
+        pid = node.pid(), seed = node.seed(), window_ms,
         "the lease's window had ended before the store answered: there were no IDs meanwhile"
     }
 
     /// An outage that lasts longer than the window.
     #[cfg(feature = "std")]
-    ERROR fn window_ended(grant: &Grant, error: &LeaseError) {
-        pid = grant.node.pid(), seed = grant.node.seed(), error = %error,
+    ERROR fn window_ended(node: Node, error: &dyn Display) {
+        pid = node.pid(), seed = node.seed(), error = %error,
         "the lease's window has ended: there are no IDs until it is renewed"
     }
 
     /// The node is not held any more, and another one is sought.
     #[cfg(feature = "std")]
-    WARN fn lease_lost(grant: &Grant, error: &LeaseError) {
-        pid = grant.node.pid(), seed = grant.node.seed(), error = %error,
+    WARN fn lease_lost(node: Node, error: &dyn Display) {
+        pid = node.pid(), seed = node.seed(), error = %error,
         "the lease is lost: there are no IDs until there is another"
     }
 
     /// The node is not held any more, and that is that.
     #[cfg(feature = "std")]
-    ERROR fn lease_lost_for_good(grant: &Grant, error: &LeaseError) {
-        pid = grant.node.pid(), seed = grant.node.seed(), error = %error,
+    ERROR fn lease_lost_for_good(node: Node, error: &dyn Display) {
+        pid = node.pid(), seed = node.seed(), error = %error,
         "the lease is lost: there are no IDs any more"
     }
 
     /// The first attempt to have another node that fails.
     #[cfg(feature = "std")]
-    WARN fn lease_not_acquired(error: &LeaseError) {
+    WARN fn lease_not_acquired(error: &dyn Display) {
         error = %error, "no other lease can be had so far"
     }
 
     /// The node was given back.
     #[cfg(feature = "std")]
-    INFO fn lease_released(grant: &Grant) {
-        pid = grant.node.pid(), seed = grant.node.seed(), "the lease is released"
+    INFO fn lease_released(node: Node) {
+        pid = node.pid(), seed = node.seed(), "the lease is released"
     }
 
     /// The store did not take the node back.
     #[cfg(feature = "std")]
-    WARN fn lease_not_released(grant: &Grant, error: &LeaseError) {
-        pid = grant.node.pid(), seed = grant.node.seed(), error = %error,
+    WARN fn lease_not_released(node: Node, error: &dyn Display) {
+        pid = node.pid(), seed = node.seed(), error = %error,
         "the lease could not be released"
     }
 }

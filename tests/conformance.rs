@@ -200,7 +200,7 @@ impl LeaseStore for MemoryStore {
         row.window = request.window;
         row.until = request.now.max(floor) + request.window;
         row.expires = now() + request.window;
-        let node = Node::with_index(index.into()).unwrap();
+        let node = Node::from_index(index.into()).unwrap();
         Ok(Grant { node, floor, until: row.until, token: row.token, owner: request.owner.clone() })
     }
 

@@ -179,12 +179,14 @@ fn no_free_node_is_an_error() {
 fn a_node_is_used_with_a_lease_or_without_one_but_never_both() {
     let open = Generator::new(EPOCH, Node::new(21, 21).unwrap()).unwrap();
     let refused = LeasedGenerator::new(MemoryStore::new(&[(21, 21)])).unwrap_err();
-    assert!(matches!(refused, LeaseError::Generator(Error::NodeInUse { pid: 21, seed: 21, leased: false })));
+    assert!(
+        matches!(refused, LeaseError::Generator(Error::NodeInUse { node, leased: false }) if node.index() == 21 * 33)
+    );
     drop(open);
 
     let held = LeasedGenerator::new(MemoryStore::new(&[(22, 22)])).unwrap();
     let node = held.next_id().unwrap().node();
-    let in_use = Error::NodeInUse { pid: 22, seed: 22, leased: true };
+    let in_use = Error::NodeInUse { node: Node::new(22, 22).unwrap(), leased: true };
     assert_eq!(Generator::new(EPOCH, node).unwrap_err(), in_use);
     drop(held);
     assert_eq!(Generator::new(EPOCH, node).unwrap_err(), in_use);
@@ -202,7 +204,7 @@ fn two_leases_of_a_process_never_govern_one_window() {
     store.bury(node);
     // It would open and close the window of the first, and give back a node that the first still issues from.
     let refused = builder().build().unwrap_err();
-    assert!(matches!(refused, LeaseError::Generator(Error::NodeInUse { pid: 24, seed: 24, leased: true })));
+    assert!(matches!(refused, LeaseError::Generator(Error::NodeInUse { node: other, leased: true }) if other == node));
     assert!(first.next_id().is_ok(), "inside its own window");
 
     let (store, node) = (MemoryStore::new(&[(25, 25)]), Node::new(25, 25).unwrap());

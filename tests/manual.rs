@@ -249,7 +249,7 @@ fn client_create_generator() {
     assert_eq!(client.create_generator(6, 6), Ok(()));
     assert_eq!(client.generate(), Ok(example().snowflake));
     // There is one already, whichever is asked for.
-    let exists = Err(Error::GeneratorExists { pid: 6, seed: 6 });
+    let exists = Err(Error::GeneratorExists { node: Node::new(6, 6).unwrap() });
     assert_eq!((client.create_generator(1, 2), client.create_generator(6, 6)), (exists.clone(), exists));
     assert_eq!(client.generate().unwrap().node(), node(6, 6));
 }

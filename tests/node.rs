@@ -17,7 +17,7 @@ fn an_index_is_a_node_and_back() {
     let mut nodes = HashSet::new();
     let mut last = None;
     for index in 0..1024_u16 {
-        let node = Node::with_index(index.into()).unwrap();
+        let node = Node::from_index(index.into()).unwrap();
         assert_eq!(node.index(), index);
         assert_eq!((u16::from(node.pid()), u16::from(node.seed())), (index % 32, index / 32));
         assert!(last < Some(node), "in the order of the indices");
@@ -26,9 +26,9 @@ fn an_index_is_a_node_and_back() {
     }
     assert_eq!(nodes.len(), Node::COUNT);
     for index in [1024, 1025, 65_536, 65_543, u64::MAX] {
-        assert_eq!(Node::with_index(index), Err(Error::NodeOutOfRange { index }));
+        assert_eq!(Node::from_index(index), Err(Error::NodeOutOfRange { index }));
     }
-    let error = Node::with_index(1024).unwrap_err().to_string();
+    let error = Node::from_index(1024).unwrap_err().to_string();
     assert_eq!(error, "node 1024 is out of range: an index has 10 bits, so use 0 to 1023");
 }
 
@@ -246,7 +246,7 @@ proptest! {
             let expected = pair.and_then(|(pid, seed)| Node::new(pid, seed).ok());
             prop_assert!(parsed.ok() == expected || text.contains('+'));
         } else {
-            let expected = text.parse::<u64>().ok().and_then(|index| Node::with_index(index).ok());
+            let expected = text.parse::<u64>().ok().and_then(|index| Node::from_index(index).ok());
             prop_assert!(parsed.ok() == expected || text.contains('+'));
         }
         if let Ok(node) = Node::from_ordinal(&text) {

@@ -216,7 +216,7 @@ fn a_client_is_renewed_and_destroyed_while_threads_generate() {
         assert!(client.destroy_generator());
         assert!(!client.destroy_generator());
         client.create_generator(3, 1).unwrap();
-        assert_eq!(client.create_generator(3, 0), Err(Error::GeneratorExists { pid: 3, seed: 1 }));
+        assert_eq!(client.create_generator(3, 0), Err(Error::GeneratorExists { node: Node::new(3, 1).unwrap() }));
         thread::yield_now();
     });
     assert_eq!(check_distinct(&mut ids), Ok(()));

@@ -18,13 +18,13 @@ use serde_json::{Value, from_str, json, to_string};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Forms {
     plain: Snowflake,
-    #[serde(with = "pyflake::serde::number")]
+    #[serde(with = "pyflake::serde_as::number")]
     number: Snowflake,
-    #[serde(with = "pyflake::serde::number::option")]
+    #[serde(with = "pyflake::serde_as::number::option")]
     some_number: Option<Snowflake>,
-    #[serde(with = "pyflake::serde::i64")]
+    #[serde(with = "pyflake::serde_as::i64")]
     signed: Snowflake,
-    #[serde(with = "pyflake::serde::i64::option", default)]
+    #[serde(with = "pyflake::serde_as::i64::option", default)]
     some_signed: Option<Snowflake>,
 }
 
@@ -36,7 +36,7 @@ impl Forms {
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct Signed(#[serde(with = "pyflake::serde::i64")] Snowflake);
+struct Signed(#[serde(with = "pyflake::serde_as::i64")] Snowflake);
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Config {
@@ -183,7 +183,7 @@ fn a_node_is_read_as_a_pid_and_a_seed_or_an_index() {
     let error = from_str::<Node>("1024").unwrap_err().to_string();
     assert!(error.contains("1024") && error.contains("1023"), "{error}");
     for index in 0..1024 {
-        comes_back(&Node::with_index(index).unwrap());
+        comes_back(&Node::from_index(index).unwrap());
     }
 }
 

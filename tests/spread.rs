@@ -58,7 +58,7 @@ fn nodes_of_one_millisecond_go_to_all_shards_evenly() {
     let clock = ManualClock::new(NOW);
     let ids: Vec<_> = (0..1024)
         .map(|index| {
-            let node = pyflake::Node::with_index(index).unwrap();
+            let node = pyflake::Node::from_index(index).unwrap();
             let builder = Generator::builder(EPOCH, node).clock(clock.clone()).spread_sequence(4);
             builder.build().unwrap().next_id().unwrap()
         })

@@ -1,14 +1,17 @@
+//! The clock that a thread updates once a millisecond.
+
 use core::fmt;
 use core::time::Duration;
 use std::thread;
 
 use once_cell::race::OnceBox;
 
+use crate::clock::stats::ClockStats;
+use crate::clock::system::SystemClock;
 use crate::clock::ticker::Ticker;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::traits::{Clock, whole_millis};
 use crate::error::Error;
-use crate::fork;
-use crate::stats::ClockStats;
+use crate::fork::Guard;
 
 /// The [`SystemClock`] as a thread writes it down once a millisecond: reading it costs next to nothing, and it may be a
 /// little late.
@@ -44,6 +47,8 @@ pub struct CoarseClock {
 /// The one of the process. Not `OnceLock`, as for [`SystemClock`].
 static TICKER: OnceBox<Ticker> = OnceBox::new();
 
+static GUARD: Guard = Guard::new(orphan);
+
 impl CoarseClock {
     /// Gives a clock, and starts the thread if it does not run.
     ///
@@ -51,7 +56,7 @@ impl CoarseClock {
     ///
     /// [`Error::NoTicker`] if the system gives no thread, [`Error::NoForkGuard`] if the guard cannot be set up.
     pub fn new() -> Result<Self, Error> {
-        fork::guard()?;
+        GUARD.install()?;
         let clock = SystemClock::new();
         let ticker = TICKER.get_or_init(|| Box::new(Ticker::new()));
         if ticker.enter() {
@@ -71,7 +76,7 @@ fn run(ticker: &Ticker, clock: SystemClock) {
     let _end = Unwound(ticker);
     loop {
         let now = clock.unix_time();
-        if !ticker.tick(super::whole_millis(now)) {
+        if !ticker.tick(whole_millis(now)) {
             return;
         }
         // To the next millisecond.
@@ -91,8 +96,7 @@ impl Drop for Unwound<'_> {
 }
 
 /// Leaves the child of a fork without a time that nobody moves. Loads and stores of atomics alone.
-#[cfg(unix)]
-pub(crate) fn forked() {
+extern "C" fn orphan() {
     if let Some(ticker) = TICKER.get() {
         ticker.orphan();
     }
@@ -125,7 +129,7 @@ impl Clock for CoarseClock {
 
     fn unix_time(&self) -> Duration {
         let now = self.clock.unix_time();
-        self.ticker.push(super::whole_millis(now));
+        self.ticker.push(whole_millis(now));
         now
     }
 

@@ -3,7 +3,7 @@
 use core::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use core::time::Duration;
 
-use crate::stats::ClockStats;
+use crate::clock::stats::ClockStats;
 use crate::trace;
 
 /// What the discipline reads: three clocks of one machine.

@@ -1,7 +1,7 @@
 use alloc::sync::Arc;
 use core::time::Duration;
 
-use crate::clock::Clock;
+use crate::clock::traits::Clock;
 use crate::sync::{AtomicU64, Ordering};
 
 /// A clock that shows what it is told, for tests and simulations.

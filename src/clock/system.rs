@@ -4,9 +4,9 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use once_cell::race::OnceBox;
 
-use crate::clock::Clock;
 use crate::clock::discipline::{Discipline, Source};
-use crate::stats::ClockStats;
+use crate::clock::stats::ClockStats;
+use crate::clock::traits::Clock;
 
 /// This machine's wall clock, read in a few nanoseconds, that never steps back: the default clock of a generator.
 ///

@@ -3,9 +3,9 @@
 use core::fmt::Display;
 use core::time::Duration;
 
-use crate::epoch::Epoch;
+use crate::id::Epoch;
 use crate::layout::{PID_BITS, SEED_BITS, SEQUENCE_BITS, TICK_BITS};
-use crate::lease::LeaseError;
+use crate::lease::error::LeaseError;
 
 /// What all nodes of a store have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]

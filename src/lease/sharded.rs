@@ -4,16 +4,13 @@ use core::time::Duration;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 
-use crate::block::Block;
 use crate::clock::{Clock, SystemClock};
-use crate::epoch::Epoch;
 use crate::error::Error;
-use crate::generator::Generator;
+use crate::id::{Epoch, Snowflake};
+use crate::issue::{Block, Generator, Shards, Stats};
+use crate::lease::error::LeaseError;
 use crate::lease::hold::Hold;
-use crate::lease::{LeaseError, LeaseState};
-use crate::sharded::Shards;
-use crate::snowflake::Snowflake;
-use crate::stats::Stats;
+use crate::lease::state::LeaseState;
 
 /// Issues IDs on several nodes that it holds under leases: for more than 4096 IDs a millisecond.
 ///

@@ -1,10 +1,9 @@
 //! A thread that is held up, which only a ticker without one can show.
 
 use super::*;
-use crate::generator::Generator;
-use crate::node::Node;
-use crate::snowflake::Snowflake;
-use crate::{Epoch, layout};
+use crate::id::{Epoch, Node, Snowflake};
+use crate::issue::Generator;
+use crate::layout;
 
 /// A clock whose thread has written the time down once and is held up ever since.
 fn held_up() -> CoarseClock {

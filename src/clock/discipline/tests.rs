@@ -4,7 +4,10 @@ use core::time::Duration;
 use std::sync::{Arc, Mutex};
 
 use super::{Discipline, PERIOD, SLEW, Source};
-use crate::{Clock, ClockStats, Epoch, Generator, Node};
+use crate::clock::stats::ClockStats;
+use crate::clock::traits::Clock;
+use crate::id::{Epoch, Node};
+use crate::issue::Generator;
 
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1000 * MS;

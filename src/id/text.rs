@@ -1,0 +1,253 @@
+//! The texts of an ID: decimal, base32, base62, hex, binary and octal.
+
+use core::fmt;
+use core::str::FromStr;
+
+use crate::error::{ParseError, shown};
+use crate::id::snowflake::Snowflake;
+
+/// Digits in the order of their values, which is that of ASCII in all three: texts of one length sort as their numbers.
+const BASE32: Form = Form {
+    digits: b"0123456789ABCDEFGHJKMNPQRSTVWXYZ",
+    length: Length::Exactly(13),
+    expected: "13 characters of Crockford's base32: 0 to 9, and A to Z without I, L, O and U",
+};
+const BASE62: Form = Form {
+    digits: b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz",
+    length: Length::Fewest,
+    expected: "a number of base62, 0 to 9, A to Z and a to z, from 0 to LygHa16AHYF",
+};
+const HEX: Form = Form {
+    digits: b"0123456789abcdef",
+    length: Length::Fewest,
+    expected: "a number of lower-case hex, 0 to 9 and a to f, from 0 to ffffffffffffffff",
+};
+
+/// The texts of an ID in base62 have at most this many characters.
+const BASE62_LENGTH: usize = 11;
+
+/// An ID in base32, to be written: made by [`Snowflake::base32`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Base32(Snowflake);
+
+/// An ID in base62, to be written: made by [`Snowflake::base62`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Base62(Snowflake);
+
+impl fmt::Display for Snowflake {
+    /// Writes the decimal number.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_u64().fmt(f)
+    }
+}
+
+impl FromStr for Snowflake {
+    type Err = ParseError;
+
+    /// Reads a decimal number: ASCII digits only, without a sign or spaces, up to `u64::MAX`.
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        match text.parse() {
+            // The one sign that a `u64` may have.
+            Ok(id) if !text.starts_with('+') => Ok(Snowflake::from_u64(id)),
+            _ => Err(invalid(text)),
+        }
+    }
+}
+
+/// Where and how a text is no decimal number of 64 bits.
+#[cold]
+fn invalid(text: &str) -> ParseError {
+    let number = number(text, b"0123456789", Length::Any);
+    // A sign is no digit, so what `FromStr` refuses is refused here too.
+    let (position, reason) = number.err().unwrap_or_default();
+    let expected = "a decimal number from 0 to 18446744073709551615";
+    ParseError::Id { text: shown(text), position, reason, expected }
+}
+
+impl Snowflake {
+    /// The ID in [Crockford's base32](https://www.crockford.com/base32.html): always 13 characters, which sort as the
+    /// IDs do.
+    ///
+    /// For keys and file names, whose order is that of text. It is written in upper case and without a hyphen or a
+    /// check symbol, on the stack: nothing is allocated.
+    ///
+    /// ```
+    /// use pyflake::Snowflake;
+    ///
+    /// let id = Snowflake::from(473_032_512_445_898_752);
+    /// assert_eq!(id.base32().to_string(), "0D44CJ1BRRR00");
+    /// assert_eq!(format!("invoices/{}.pdf", id.base32()), "invoices/0D44CJ1BRRR00.pdf");
+    /// assert_eq!(Snowflake::from_base32("0D44CJ1BRRR00")?, id);
+    /// # Ok::<(), pyflake::Error>(())
+    /// ```
+    #[must_use]
+    pub const fn base32(self) -> Base32 {
+        Base32(self)
+    }
+
+    /// The ID in base62, for URLs: at most 11 characters, and 10 in the first six years of an epoch.
+    ///
+    /// The digits are 0 to 9, A to Z and a to z, so case matters: not for file names or speech. Texts of different
+    /// lengths do not sort as the IDs do. It is written on the stack: nothing is allocated.
+    ///
+    /// ```
+    /// use pyflake::Snowflake;
+    ///
+    /// let id = Snowflake::from(473_032_512_445_898_752);
+    /// assert_eq!(format!("https://example.org/p/{}", id.base62()), "https://example.org/p/YwUceHMVZg");
+    /// assert_eq!(Snowflake::from_base62("YwUceHMVZg")?, id);
+    /// # Ok::<(), pyflake::Error>(())
+    /// ```
+    #[must_use]
+    pub const fn base62(self) -> Base62 {
+        Base62(self)
+    }
+
+    /// Reads what [`base32`](Self::base32) writes, and only that, so an ID has one text: 13 characters in upper case.
+    ///
+    /// Crockford's rules for readers, by which `o` is 0 and `i` is 1, are for what people type, and are not applied.
+    ///
+    /// # Errors
+    ///
+    /// [`ParseError::Id`], with the position, for a character that is no digit, another length, and a number past
+    /// 64 bits.
+    pub fn from_base32(text: &str) -> Result<Self, ParseError> {
+        BASE32.read(text)
+    }
+
+    /// Reads what [`base62`](Self::base62) writes, and only that, so an ID has one text: no leading zeros.
+    ///
+    /// # Errors
+    ///
+    /// [`ParseError::Id`], with the position, for a character that is no digit, a leading zero, an empty text, and
+    /// a number past 64 bits.
+    pub fn from_base62(text: &str) -> Result<Self, ParseError> {
+        BASE62.read(text)
+    }
+
+    /// Reads what `{:x}` writes, and only that, so an ID has one text: lower case, no leading zeros and no `0x`.
+    ///
+    /// ```
+    /// use pyflake::Snowflake;
+    ///
+    /// let id = Snowflake::from(473_032_512_445_898_752);
+    /// assert_eq!(format!("{id:x}"), "6908c90578c6000");
+    /// assert_eq!(Snowflake::from_hex("6908c90578c6000")?, id);
+    /// assert!(Snowflake::from_hex("06908c90578c6000").is_err());
+    /// # Ok::<(), pyflake::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ParseError::Id`], with the position, for a character that is no digit, a leading zero, an empty text, and
+    /// a number past 64 bits.
+    pub fn from_hex(text: &str) -> Result<Self, ParseError> {
+        HEX.read(text)
+    }
+}
+
+impl fmt::Display for Base32 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = [0; 13];
+        BASE32.write(self.0, &mut text);
+        pad(f, &text)
+    }
+}
+
+impl fmt::Display for Base62 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = [0; BASE62_LENGTH];
+        BASE62.write(self.0, &mut text);
+        let zeros = text[..BASE62_LENGTH - 1].iter().take_while(|&&digit| digit == b'0').count();
+        pad(f, &text[zeros..])
+    }
+}
+
+macro_rules! as_its_number {
+    ($($format:ident),*) => {$(
+        impl fmt::$format for Snowflake {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::$format::fmt(&self.as_u64(), f)
+            }
+        }
+    )*};
+}
+
+as_its_number!(Binary, LowerHex, Octal, UpperHex);
+
+/// Writes digits with the width and the alignment that the caller's format asks for.
+fn pad(f: &mut fmt::Formatter<'_>, digits: &[u8]) -> fmt::Result {
+    // Digits are ASCII, so there is no error to tell of.
+    f.pad(core::str::from_utf8(digits).map_err(|_| fmt::Error)?)
+}
+
+/// How many digits a text has.
+#[derive(Clone, Copy)]
+pub(crate) enum Length {
+    Exactly(usize),
+    /// As few as the number needs.
+    Fewest,
+    /// With leading zeros or without.
+    Any,
+}
+
+/// A way to write IDs with the digits of some base.
+struct Form {
+    /// By their values.
+    digits: &'static [u8],
+    length: Length,
+    /// What a text looks like.
+    expected: &'static str,
+}
+
+impl Form {
+    /// Fills `text` with the digits of an ID; it must be long enough for all of them.
+    fn write(&self, id: Snowflake, text: &mut [u8]) {
+        let mut rest = id.as_u64();
+        let base = self.digits.len() as u64;
+        for place in text.iter_mut().rev() {
+            #[expect(clippy::cast_possible_truncation, reason = "less than the base")]
+            let digit = (rest % base) as usize;
+            *place = self.digits[digit];
+            rest /= base;
+        }
+        debug_assert_eq!(rest, 0, "the text is too short for the ID");
+    }
+
+    fn read(&self, text: &str) -> Result<Snowflake, ParseError> {
+        number(text, self.digits, self.length).map(Snowflake::from).map_err(|(position, reason)| ParseError::Id {
+            text: shown(text),
+            position,
+            reason,
+            expected: self.expected,
+        })
+    }
+}
+
+/// The number in a text of such digits, or where and how the text is wrong. Up to there all characters are single bytes,
+/// so places in bytes are places in characters.
+pub(crate) fn number(text: &str, digits: &[u8], length: Length) -> Result<u64, (usize, &'static str)> {
+    if text.is_empty() {
+        return Err((0, "it is empty"));
+    }
+    let mut number = 0_u64;
+    for (position, byte) in text.bytes().enumerate() {
+        if matches!(length, Length::Exactly(length) if position == length) {
+            return Err((position, "it is too long"));
+        }
+        let Some(digit) = digits.iter().position(|&digit| digit == byte) else {
+            return Err((position, "it has a character that is not a digit"));
+        };
+        if matches!(length, Length::Fewest) && position == 1 && number == 0 {
+            return Err((0, "it has a leading zero"));
+        }
+        number = number
+            .checked_mul(digits.len() as u64)
+            .and_then(|number| number.checked_add(digit as u64))
+            .ok_or((position, "it is too large for 64 bits"))?;
+    }
+    match length {
+        Length::Exactly(length) if text.len() < length => Err((text.len(), "it is too short")),
+        _ => Ok(number),
+    }
+}
