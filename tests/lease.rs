@@ -67,7 +67,7 @@ fn an_outage_is_bridged_to_the_end_of_the_window() {
     let past = Error::PastLease { end: NOW + 300, until: NOW + 300 };
     assert_eq!(generator.reserve(4096).map(|block| block.len()), Err(past));
     assert_eq!(generator.reserve(4095).map(|block| block.len()), Ok(4095));
-    assert_eq!(generator.stats().window, Some(Duration::from_millis(1)));
+    assert_eq!(generator.stats().window_left, Some(Duration::from_millis(1)));
 }
 
 #[test]
@@ -227,7 +227,7 @@ fn a_lease_that_was_lost_is_not_given_back() {
     let generator = LeasedGenerator::builder(store.clone()).clock(clock).window(WINDOW).build().unwrap();
     store.steal(Node::new(1, 1).unwrap());
     eventually("it is lost", || generator.state() == LeaseState::Lost);
-    assert_eq!(generator.stats().window, Some(Duration::ZERO));
+    assert_eq!(generator.stats().window_left, Some(Duration::ZERO));
     assert!(generator.last_error().is_some());
     assert!(matches!(generator.release(), Err(LeaseError::Lost { .. })));
 }

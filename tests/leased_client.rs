@@ -84,7 +84,7 @@ fn ids_are_of_the_leased_node_numbered_and_remembered() {
     let info = client.info();
     assert_eq!((info.pid, info.seed, info.epoch), (Some(node.pid()), Some(node.seed()), EPOCH));
     assert_eq!((info.generated, info.generator), (3, true));
-    assert!(client.stats().window.is_some_and(|left| left <= WINDOW + Duration::from_millis(1)));
+    assert!(client.stats().window_left.is_some_and(|left| left <= WINDOW + Duration::from_millis(1)));
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn a_lost_lease_ends_issue() {
     assert_eq!(client.generate(), Err(Error::LeaseLost));
     assert!(!client.info().generator);
     assert_eq!((client.info().generated, client.cache_len()), (1, 1), "what failed is not numbered");
-    assert_eq!(client.stats().window, Some(Duration::ZERO));
+    assert_eq!(client.stats().window_left, Some(Duration::ZERO));
     assert!(matches!(client.lease().unwrap().last_error().as_deref(), Some(LeaseError::Lost { .. })));
     assert!(matches!(client.release(), Err(LeaseError::Lost { .. })));
 }
@@ -236,7 +236,7 @@ fn a_client_without_a_lease_has_none_to_give_back() {
     assert_eq!(client.stats(), pyflake::Stats::default());
     client.create_generator(27, 1).unwrap();
     client.generate().unwrap();
-    assert_eq!(client.stats().window, None);
+    assert_eq!(client.stats().window_left, None);
     client.release().unwrap();
 }
 

@@ -38,7 +38,7 @@ fn all_shards_are_used_up_before_anyone_waits() {
     for shards in [1, 2, 3, 31, 32] {
         let (clock, builder) = manual();
         let generator = builder.build_sharded(0..=shards - 1).unwrap();
-        assert_eq!(generator.shards() as u64, shards);
+        assert_eq!(generator.shard_count() as u64, shards);
         for _ in 0..3 {
             let (mut ids, error) = drain(&generator);
             assert_eq!(error, Error::Exhausted { retry_after: MS });

@@ -61,7 +61,7 @@ fn all_shards_are_used_up_before_anyone_waits() {
     for shards in [1, 2, 3, 31] {
         let (store, clock) = (store(31), ManualClock::new(NOW));
         let generator = sharded(&store, &clock, shards);
-        assert_eq!(generator.shards(), shards);
+        assert_eq!(generator.shard_count(), shards);
         for _ in 0..3 {
             let (ids, error) = drain(&generator);
             assert_eq!(error, Error::Exhausted { retry_after: ms(1) });
@@ -79,7 +79,7 @@ fn one_call_renews_all() {
     let (store, clock) = (store(8), ManualClock::new(NOW));
     let generator = sharded(&store, &clock, 8);
     clock.advance(200);
-    eventually("all are renewed", || generator.stats().window == Some(WINDOW));
+    eventually("all are renewed", || generator.stats().window_left == Some(WINDOW));
     let batches = store.0.batches.lock().unwrap();
     assert!(!batches.is_empty() && batches.iter().all(|&renewals| renewals == 8), "{batches:?}");
 }
@@ -103,7 +103,7 @@ fn a_lost_shard_leaves_the_others_issuing_and_is_acquired_again() {
     }
     // The others are renewed all the while.
     clock.advance(250);
-    eventually("they are renewed", || generator.stats().window == Some(WINDOW));
+    eventually("they are renewed", || generator.stats().window_left == Some(WINDOW));
     store.bury(node(2));
     eventually("it is acquired again", || held(&generator));
     clock.set(NOW + 2000);
@@ -128,7 +128,7 @@ fn a_lost_shard_stays_lost_if_the_user_says_so() {
     assert_eq!(generator.try_next_id(), Err(Error::LeaseLost));
     assert_eq!(generator.reserve(7).map(|block| block.len()), Err(Error::LeaseLost));
     assert_eq!(generator.fill(&mut [Snowflake::default(); 9]), Err(Error::LeaseLost));
-    assert_eq!(generator.stats().window, Some(Duration::ZERO));
+    assert_eq!(generator.stats().window_left, Some(Duration::ZERO));
     assert_eq!(store.row(node(4)).token, 0, "no other is acquired");
     assert!(matches!(generator.release(), Err(LeaseError::Lost { .. })));
 }

@@ -186,7 +186,7 @@ fn a_lease_is_told_from_its_begin_to_its_end() {
     assert_eq!(lines(&told(2, 1)), [acquired]);
     assert_eq!(told(2, 1)[0].number("window_ms"), 300);
     clock.advance(200);
-    eventually("it is renewed", || generator.stats().window == Some(ms(300)));
+    eventually("it is renewed", || generator.stats().window_left == Some(ms(300)));
     assert_eq!(lines(&told(2, 1)), [acquired], "a renewal in time is nothing special");
 
     // An outage shorter than the window.

@@ -250,7 +250,7 @@ impl<C: Clock> Generator<C> {
             lost_races: self.counters.lost_races.get(),
             clock: self.clock.stats(),
             lead: self.time_until(layout::tick_of_slot(self.timeline.free().saturating_sub(1))),
-            window: self.leased.then(|| self.window_end().map_or(Duration::ZERO, left)),
+            window_left: self.leased.then(|| self.window_end().map_or(Duration::ZERO, left)),
         }
     }
 

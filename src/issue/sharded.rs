@@ -94,7 +94,7 @@ impl<C: Clock + Clone> GeneratorBuilder<C> {
     ///
     /// let builder = Generator::builder(Epoch::TWITTER, Node::new(2, 0)?).clock(CoarseClock::new()?);
     /// let generator = builder.build_sharded(0..=7)?;
-    /// assert_eq!(generator.shards(), 8);
+    /// assert_eq!(generator.shard_count(), 8);
     /// # Ok::<(), pyflake::Error>(())
     /// ```
     ///
@@ -166,7 +166,7 @@ impl<C: Clock> ShardedGenerator<C> {
 
     /// How many shards there are, 1 to 32.
     #[must_use]
-    pub fn shards(&self) -> usize {
+    pub fn shard_count(&self) -> usize {
         self.shards.len()
     }
 

@@ -27,7 +27,7 @@ pub struct Stats {
     /// [`resume_after`](crate::GeneratorBuilder::resume_after).
     pub lead: Duration,
     /// How much is left of the lease's window, by the generator's clock; `None` without a lease.
-    pub window: Option<Duration>,
+    pub window_left: Option<Duration>,
 }
 
 /// The numbers of one generator that only its slow paths write.

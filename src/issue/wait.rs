@@ -14,6 +14,7 @@ use crate::sync::{Backoff, sleep, spin_loop};
 /// the generator's clock for stalled when it has not moved on in some 30 million looks (a second, where a look takes 30
 /// ns), whatever `max_wait` is. A wait then has the length that this clock gives it, which is none if it stands still.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Wait {
     /// Sleeps until shortly before the boundary, then spins a little and yields: the default.
     ///

@@ -110,7 +110,7 @@ pub(crate) trait Shards {
             waited: all.waited + shard.waited,
             lost_races: all.lost_races + shard.lost_races,
             lead: all.lead.max(shard.lead),
-            window: all.window.min(shard.window),
+            window_left: all.window_left.min(shard.window_left),
             ..all
         })
     }

@@ -19,6 +19,7 @@ use crate::lease::state::OnLost;
 use crate::lease::store::LeaseStore;
 
 /// Sets up a [`LeasedGenerator`] other than the default one; made by [`LeasedGenerator::builder`].
+#[derive(Debug)]
 #[must_use = "a builder does nothing until build() is called"]
 pub struct LeasedGeneratorBuilder<C = SystemClock> {
     store: Arc<dyn LeaseStore>,

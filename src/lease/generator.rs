@@ -135,7 +135,7 @@ impl<C: Clock + Clone> LeasedGenerator<C> {
     /// What the generator on the current node has gone through; its window is zero while there is no lease.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let lost = || Stats { window: Some(Duration::ZERO), ..Stats::default() };
+        let lost = || Stats { window_left: Some(Duration::ZERO), ..Stats::default() };
         self.hold.lease.generator().map_or_else(lost, Generator::stats)
     }
 

@@ -150,7 +150,7 @@ impl<C: Clock + Clone> ShardedLeasedGenerator<C> {
 
     /// How many shards there are, 1 to 32, with those that are lost.
     #[must_use]
-    pub fn shards(&self) -> usize {
+    pub fn shard_count(&self) -> usize {
         self.hold.lease.positions()
     }
 
@@ -174,7 +174,7 @@ impl<C: Clock + Clone> ShardedLeasedGenerator<C> {
     /// shard is lost.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.hold.stats().unwrap_or(Stats { window: Some(Duration::ZERO), ..Stats::default() })
+        self.hold.stats().unwrap_or(Stats { window_left: Some(Duration::ZERO), ..Stats::default() })
     }
 
     /// The epoch the IDs count from: the store's.

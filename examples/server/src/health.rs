@@ -55,7 +55,7 @@ pub(crate) async fn health(State(client): State<Arc<PyflakeClient>>) -> (StatusC
     let (lifetime, now) = (client.info().epoch.lifetime(), SystemClock::new().unix_millis());
     // Looked at once: the keeper of the lease may change it at any moment.
     let state = client.lease().map(LeasedGenerator::state);
-    let window = client.stats().window;
+    let window = client.stats().window_left;
     let status = status(state, window, lifetime, now);
     let health = Health {
         status,

@@ -11,6 +11,7 @@ use crate::id::Snowflake;
 /// One value is not remembered under any policy: `u64::MAX`, the last ID of the last millisecond of 42 bits of the
 /// node 31/31, whose bits mark an empty place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum CachePolicy {
     /// All of them, the default, as in the Python package: 8 bytes an ID, for as long as the client lives or until
     /// [`clear_cache`](crate::PyflakeClient::clear_cache), which leaves some 40 bytes for each 512 IDs ever issued.
