@@ -1,8 +1,6 @@
 //! Random operations on a generator, against a reference that issues one ID after the other.
 
-mod common;
-
-use common::{EPOCH, Naive, node};
+use crate::common::{EPOCH, Naive, node};
 use core::time::Duration;
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,10 +1,8 @@
 //! `Block`: the runs of IDs that `reserve` gives.
 
-mod common;
-
 use std::sync::Mutex;
 
-use common::{EPOCH, check_increasing, node};
+use crate::common::{EPOCH, check_increasing, node};
 use proptest::prelude::*;
 use pyflake::{Block, Clock, Generator, Snowflake, SystemClock, Wait};
 
