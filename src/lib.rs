@@ -34,6 +34,8 @@ pub use clock::{Clock, ClockStats, ManualClock};
 pub use clock::{CoarseClock, SystemClock};
 #[cfg(all(feature = "tracing", any(doc, doctest)))]
 pub use docs::events;
+#[cfg(all(feature = "std", any(doc, doctest)))]
+pub use docs::guarantees;
 #[cfg(any(doc, doctest))]
 pub use docs::migration;
 pub use error::{Error, ParseError};

@@ -12,11 +12,11 @@
 //! | store                             | for whom                        | who is taken for dead                      |
 //! |-----------------------------------|---------------------------------|--------------------------------------------|
 //! | [`FileStore`]                     | the processes of a machine      | a process that has ended                   |
-//! | `PostgresStore`, feature `postgres` | a fleet of up to 1024 processes | a holder that has not renewed for a window |
-//! | `EtcdStore`, feature `etcd`       | the same                        | the same                                   |
+//! | `PostgresStore`, feature `lease-postgres` | a fleet of up to 1024 processes | a holder that has not renewed for a window |
+//! | `EtcdStore`, feature `lease-etcd` | the same                        | the same                                   |
 //! | your own [`LeaseStore`]           | whoever shares it               | as it says                                 |
 //!
-//! The module `conformance`, of the feature with that name, has the contract as checks for a store of your own.
+//! The module `conformance`, with the feature `lease-conformance`, has the contract as checks for a store of your own.
 //!
 //! # Why there is none on Redis
 //!
@@ -81,10 +81,10 @@
 
 mod builder;
 mod caught;
-#[cfg(feature = "conformance")]
+#[cfg(feature = "lease-conformance")]
 pub mod conformance;
 mod error;
-#[cfg(feature = "etcd")]
+#[cfg(feature = "lease-etcd")]
 mod etcd;
 mod file;
 mod generator;
@@ -93,7 +93,7 @@ mod keeper;
 mod label;
 mod pace;
 mod pointer;
-#[cfg(feature = "postgres")]
+#[cfg(feature = "lease-postgres")]
 mod postgres;
 mod realm;
 mod sharded;
@@ -105,11 +105,11 @@ mod tenure;
 
 pub use builder::LeasedGeneratorBuilder;
 pub use error::LeaseError;
-#[cfg(feature = "etcd")]
+#[cfg(feature = "lease-etcd")]
 pub use etcd::{EtcdStore, EtcdStoreBuilder};
 pub use file::FileStore;
 pub use generator::LeasedGenerator;
-#[cfg(feature = "postgres")]
+#[cfg(feature = "lease-postgres")]
 pub use postgres::{Identity, PostgresStore, PostgresStoreBuilder};
 pub use sharded::ShardedLeasedGenerator;
 pub use state::{LeaseState, OnLost};

@@ -43,9 +43,12 @@ fn two_hundred_panics_of_a_store_are_retried() {
         // As many turns as chance has it.
         thread::sleep(ms(turn % 5));
         store.set_panics(Panics::Never);
-        let calls = store.calls();
+        let (calls, start) = (store.calls(), Instant::now());
         eventually("it is renewed", || held(&generator));
-        assert!(store.calls() <= calls + 2, "{} calls in turn {turn}", store.calls() - calls);
+        // One renewal in each third of the window: more than two where this thread is held up.
+        let limit = 2 + u64::try_from(start.elapsed().as_millis()).unwrap() / 10;
+        let made = store.calls() - calls;
+        assert!(made <= limit, "{made} calls of at most {limit} in turn {turn}");
         assert_eq!(store.0.lost.load(Ordering::SeqCst), 0, "turn {turn}");
         assert!(generator.next_id().is_ok());
         let error = generator.last_error().unwrap().to_string();

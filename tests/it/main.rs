@@ -13,7 +13,7 @@ mod memory_store;
 
 mod against_reference;
 mod block;
-#[cfg(feature = "conformance")]
+#[cfg(feature = "lease-conformance")]
 mod conformance;
 mod foreign;
 #[cfg(any(feature = "chrono", feature = "jiff"))]
