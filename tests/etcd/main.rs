@@ -15,5 +15,7 @@ mod requests;
 mod rest;
 mod scarce;
 mod server;
+#[path = "../util/skip.rs"]
+mod skip;
 #[path = "../util/workers.rs"]
 mod workers;

@@ -10,6 +10,9 @@ mod common;
 mod database;
 #[path = "../util/memory_store.rs"]
 mod memory_store;
+#[cfg(any(feature = "postgres-types", feature = "sqlx"))]
+#[path = "../util/skip.rs"]
+mod skip;
 
 mod against_reference;
 mod block;

@@ -15,5 +15,7 @@ mod pooler;
 mod postgres_store;
 mod restores;
 mod server;
+#[path = "../util/skip.rs"]
+mod skip;
 #[path = "../util/workers.rs"]
 mod workers;
