@@ -76,7 +76,7 @@ impl Found {
     /// Tells it, once the words are what they should be: whoever hears of it may read this clock.
     fn tell(self) {
         self.step_back.into_iter().for_each(trace::wall_set_back);
-        self.counter_error.into_iter().for_each(trace::counter_left);
+        self.counter_error.into_iter().for_each(trace::counter_dropped);
     }
 }
 

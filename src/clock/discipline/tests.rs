@@ -266,7 +266,7 @@ fn steps_back_and_the_loss_of_the_counter_are_told_once() {
     });
     let [line] = &left[..] else { panic!("{left:?}") };
     assert!(
-        line.starts_with("WARN pyflake: the processor's counter is off, and is not used any more off_us="),
+        line.starts_with("WARN pyflake: the processor's counter is wrong: the clock stopped using it off_us="),
         "{line}"
     );
 }
