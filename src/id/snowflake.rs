@@ -57,10 +57,12 @@ use crate::layout::{self, MAX_SEQUENCE};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let mut connection = SqliteConnection::establish(":memory:")?;
-/// # diesel::sql_query("CREATE TABLE orders (id BIGINT PRIMARY KEY NOT NULL)").execute(&mut connection)?;
+/// # let table = "CREATE TABLE orders (id BIGINT PRIMARY KEY NOT NULL)";
+/// # diesel::sql_query(table).execute(&mut connection)?;
 /// let generator = Generator::new(Epoch::TWITTER, Node::new(11, 3)?)?;
 /// let id = generator.next_id()?;
-/// diesel::insert_into(orders::table).values(NewOrder { id: id.try_into()? }).execute(&mut connection)?;
+/// let order = NewOrder { id: id.try_into()? };
+/// diesel::insert_into(orders::table).values(order).execute(&mut connection)?;
 /// let order: Order = orders::table.first(&mut connection)?;
 /// assert_eq!(order.id, id);
 /// # Ok(())

@@ -27,7 +27,7 @@ impl Node {
     /// // PYFLAKE_NODE=519, or PYFLAKE_NODE=7/16
     /// match Node::from_env("PYFLAKE_NODE").and_then(|node| Generator::new(Epoch::TWITTER, node)) {
     ///     Ok(generator) => println!("{}", generator.next_id()?),
-    ///     Err(error) => eprintln!("{error}"), // names the variable, its value, and the valid values
+    ///     Err(error) => eprintln!("{error}"), // names the variable and its value
     /// }
     /// # Ok::<(), pyflake::Error>(())
     /// ```

@@ -94,7 +94,8 @@ impl Snowflake {
     /// use pyflake::Snowflake;
     ///
     /// let id = Snowflake::from(473_032_512_445_898_752);
-    /// assert_eq!(format!("https://example.org/p/{}", id.base62()), "https://example.org/p/YwUceHMVZg");
+    /// let url = format!("https://example.org/p/{}", id.base62());
+    /// assert_eq!(url, "https://example.org/p/YwUceHMVZg");
     /// assert_eq!(Snowflake::from_base62("YwUceHMVZg")?, id);
     /// # Ok::<(), pyflake::Error>(())
     /// ```
