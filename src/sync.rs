@@ -1,4 +1,4 @@
-//! Atomics and waiting, std's or loom's: the only file that knows loom exists.
+//! Atomics and waiting, from std or from loom. Only this file and `testing` know loom.
 
 #[cfg(not(pyflake_loom))]
 mod imp {
@@ -9,7 +9,7 @@ mod imp {
     #[cfg(feature = "std")]
     pub(crate) use std::thread::sleep;
 
-    /// Without std nobody knows how to sleep.
+    /// Without std there is no sleep, so this spins once and returns.
     #[cfg(not(feature = "std"))]
     pub(crate) fn sleep(_: core::time::Duration) {
         spin_loop();
@@ -23,10 +23,11 @@ mod imp {
     pub(crate) use loom::hint::spin_loop;
     pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-    /// Stands in for crossbeam's, which yields to std even under loom, where only loom can switch threads.
+    /// Replaces crossbeam's `Backoff`. That one yields to the system under loom too, where only
+    /// loom can switch threads.
     pub(crate) struct Backoff;
 
-    #[expect(clippy::unused_self, reason = "crossbeam's has a state")]
+    #[expect(clippy::unused_self, reason = "crossbeam's `Backoff` has a state")]
     impl Backoff {
         pub(crate) fn new() -> Self {
             Backoff
@@ -37,7 +38,7 @@ mod imp {
         }
     }
 
-    /// A model has no wall clock: sleeping is letting the others run.
+    /// Lets the other threads run: a model has no wall clock.
     pub(crate) fn sleep(_: Duration) {
         loom::thread::yield_now();
     }
@@ -46,7 +47,7 @@ mod imp {
 /// Whether this is the build of the loom models.
 pub(crate) const MODEL: bool = cfg!(pyflake_loom);
 
-/// A number that only counts: for people, and outside of any model.
+/// A counter for statistics. It is never part of a loom model.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(core::sync::atomic::AtomicU64);
 
@@ -56,7 +57,7 @@ impl Counter {
     }
 
     pub(crate) fn add(&self, count: u64) {
-        // Relaxed, both: nothing else is concluded from it.
+        // Relaxed, here and in `get`: no other data depends on the count.
         self.0.fetch_add(count, core::sync::atomic::Ordering::Relaxed);
     }
 

@@ -1,4 +1,4 @@
-//! Doors to the internals for the models in `loom-tests`. No other build has them.
+//! Internals of the crate that the models in `loom-tests` use. No other build has them.
 
 mod loom;
 
