@@ -107,6 +107,9 @@ pub use error::LeaseError;
 #[cfg(feature = "etcd")]
 pub use etcd::{EtcdStore, EtcdStoreBuilder};
 pub use file::FileStore;
+#[cfg(pyflake_fuzz)]
+#[doc(hidden)]
+pub use file::fuzzing;
 pub use generator::LeasedGenerator;
 #[cfg(feature = "postgres")]
 pub use postgres::{Identity, PostgresStore, PostgresStoreBuilder};
