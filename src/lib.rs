@@ -35,7 +35,7 @@ mod lifetime;
 #[cfg(any(doc, doctest))]
 #[doc = include_str!("migration.md")]
 pub mod migration {}
-#[cfg(pyflake_loom)]
+#[cfg(any(pyflake_loom, pyflake_shuttle))]
 #[doc(hidden)]
 pub mod model;
 mod node;

@@ -1,5 +1,5 @@
-//! The parts that the loom models cannot reach from outside: a timeline without a lease store, a ticker without a
-//! thread.
+//! The parts that the models of loom and shuttle cannot reach from outside: a timeline without a lease store, a ticker
+//! without a thread.
 
 use core::convert::Infallible;
 

@@ -1,6 +1,6 @@
-//! Atomics and waiting, std's or loom's: the only file that knows loom exists.
+//! Atomics and waiting, std's, loom's or shuttle's: the only file that knows the two model checkers exist.
 
-#[cfg(not(pyflake_loom))]
+#[cfg(not(any(pyflake_loom, pyflake_shuttle)))]
 mod imp {
     pub(crate) use core::hint::spin_loop;
     pub(crate) use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -16,14 +16,23 @@ mod imp {
     }
 }
 
-#[cfg(pyflake_loom)]
+#[cfg(any(pyflake_loom, pyflake_shuttle))]
 mod imp {
     use core::time::Duration;
 
-    pub(crate) use loom::hint::spin_loop;
-    pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+    #[cfg(pyflake_loom)]
+    use loom as checker;
+    #[cfg(pyflake_shuttle)]
+    use shuttle as checker;
 
-    /// Stands in for crossbeam's, which yields to std even under loom, where only loom can switch threads.
+    #[cfg(pyflake_loom)]
+    pub(crate) use checker::hint::spin_loop;
+    // Its spin_loop is std's, which lets nobody else run.
+    pub(crate) use checker::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+    #[cfg(pyflake_shuttle)]
+    pub(crate) use checker::thread::yield_now as spin_loop;
+
+    /// Stands in for crossbeam's, which yields to std, where only the model checker can switch threads.
     pub(crate) struct Backoff;
 
     #[expect(clippy::unused_self, reason = "crossbeam's has a state")]
@@ -33,18 +42,18 @@ mod imp {
         }
 
         pub(crate) fn snooze(&self) {
-            loom::thread::yield_now();
+            checker::thread::yield_now();
         }
     }
 
     /// A model has no wall clock: sleeping is letting the others run.
     pub(crate) fn sleep(_: Duration) {
-        loom::thread::yield_now();
+        checker::thread::yield_now();
     }
 }
 
-/// Whether this is the build of the loom models.
-pub(crate) const MODEL: bool = cfg!(pyflake_loom);
+/// Whether this is the build of the models.
+pub(crate) const MODEL: bool = cfg!(any(pyflake_loom, pyflake_shuttle));
 
 /// A number that only counts: for people, and outside of any model.
 #[derive(Debug, Default)]
