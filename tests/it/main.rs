@@ -10,6 +10,8 @@ mod common;
 mod database;
 #[path = "../util/memory_store.rs"]
 mod memory_store;
+#[path = "../util/reference.rs"]
+mod reference;
 
 mod against_reference;
 mod block;
