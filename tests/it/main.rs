@@ -13,6 +13,8 @@ mod memory_store;
 #[cfg(any(feature = "postgres-types", feature = "sqlx"))]
 #[path = "../util/skip.rs"]
 mod skip;
+#[path = "../util/reference.rs"]
+mod reference;
 
 mod against_reference;
 mod block;
