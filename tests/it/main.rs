@@ -10,11 +10,11 @@ mod common;
 mod database;
 #[path = "../util/memory_store.rs"]
 mod memory_store;
+#[path = "../util/reference.rs"]
+mod reference;
 #[cfg(any(feature = "postgres-types", feature = "sqlx"))]
 #[path = "../util/skip.rs"]
 mod skip;
-#[path = "../util/reference.rs"]
-mod reference;
 
 mod against_reference;
 mod block;
