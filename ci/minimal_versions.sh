@@ -13,7 +13,7 @@ fi
 root=$(mktemp -d "${TMPDIR:-/tmp}/pyflake-minimal.XXXXXX")
 trap 'rm -rf "$root"' EXIT
 cp -r src README.md CHANGELOG.md "$root"
-sed -e '/^\[workspace\]$/,/^resolver/ { /^members/d; /^exclude/d; /^default-members/d }' \
+sed -e '/^members/,/^resolver/ { /^resolver/!d }' \
     -e '/^\[\[\(test\|bench\)\]\]$/,/^$/d' -e '/^\[dev-dependencies\]$/,/^$/d' \
     -e "/^\[target.*dev-dependencies\]$/,/^$/d" Cargo.toml >"$root/Cargo.toml"
 target=$PWD/target/minimal
