@@ -13,6 +13,8 @@ mod naive;
 mod requests;
 mod rest;
 mod scarce;
+#[path = "../util/scarce.rs"]
+mod scarce_worker;
 mod server;
 mod store;
 #[path = "../workers/mod.rs"]

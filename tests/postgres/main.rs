@@ -13,6 +13,9 @@ mod fleet;
 mod identity;
 mod pooler;
 mod restores;
+mod scarce;
+#[path = "../util/scarce.rs"]
+mod scarce_worker;
 mod server;
 mod store;
 #[path = "../workers/mod.rs"]
