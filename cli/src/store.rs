@@ -24,14 +24,14 @@ pub(crate) struct StoreArgs {
 /// A store, as the command line names it; nothing is opened yet.
 pub(crate) enum Location {
     Directory(PathBuf),
-    #[cfg(feature = "postgres")]
+    #[cfg(feature = "lease-postgres")]
     Postgres(Remote),
-    #[cfg(feature = "etcd")]
+    #[cfg(feature = "lease-etcd")]
     Etcd(Remote),
 }
 
 /// A realm of a server.
-#[cfg(any(feature = "etcd", feature = "postgres"))]
+#[cfg(any(feature = "lease-etcd", feature = "lease-postgres"))]
 pub(crate) struct Remote {
     url: String,
     realm: String,
@@ -40,10 +40,10 @@ pub(crate) struct Remote {
 /// A store that exists and is open.
 pub(crate) enum Existing {
     Directory(PathBuf),
-    #[cfg(feature = "etcd")]
+    #[cfg(feature = "lease-etcd")]
     Etcd(Box<pyflake::lease::EtcdStore>),
     /// Boxed, as the one above: they are much larger.
-    #[cfg(feature = "postgres")]
+    #[cfg(feature = "lease-postgres")]
     Postgres(Box<pyflake::lease::PostgresStore>),
 }
 
@@ -62,19 +62,19 @@ impl Location {
             return directory();
         }
         let scheme = scheme.to_ascii_lowercase();
-        #[cfg(any(feature = "etcd", feature = "postgres"))]
+        #[cfg(any(feature = "lease-etcd", feature = "lease-postgres"))]
         let remote = || Remote { url: format!("{scheme}://{rest}"), realm: realm.into() };
-        #[cfg(not(any(feature = "etcd", feature = "postgres")))]
+        #[cfg(not(any(feature = "lease-etcd", feature = "lease-postgres")))]
         let _ = (rest, realm);
         match scheme.as_str() {
-            #[cfg(feature = "postgres")]
+            #[cfg(feature = "lease-postgres")]
             "postgres" | "postgresql" => Ok(Location::Postgres(remote())),
-            #[cfg(feature = "etcd")]
+            #[cfg(feature = "lease-etcd")]
             "http" | "https" => Ok(Location::Etcd(remote())),
-            #[cfg(not(feature = "postgres"))]
-            "postgres" | "postgresql" => Err(not_built("a PostgreSQL database", "postgres")),
-            #[cfg(not(feature = "etcd"))]
-            "http" | "https" => Err(not_built("an etcd cluster", "etcd")),
+            #[cfg(not(feature = "lease-postgres"))]
+            "postgres" | "postgresql" => Err(not_built("a PostgreSQL database", "lease-postgres")),
+            #[cfg(not(feature = "lease-etcd"))]
+            "http" | "https" => Err(not_built("an etcd cluster", "lease-etcd")),
             // Without the rest, which may have a password.
             _ => Err(Failure::input(format!(
                 "no store has URLs that begin with {scheme}:// (use a directory, postgres://, http:// or https://)"
@@ -86,26 +86,26 @@ impl Location {
     pub(crate) fn open(self, epoch: Epoch) -> Result<Box<dyn LeaseStore>, Failure> {
         match self {
             Location::Directory(dir) => Ok(Box::new(FileStore::open(dir, epoch).map_err(Failure::lease)?)),
-            #[cfg(feature = "etcd")]
+            #[cfg(feature = "lease-etcd")]
             Location::Etcd(remote) => Ok(Box::new(remote.etcd().open(epoch).map_err(Failure::lease)?)),
-            #[cfg(feature = "postgres")]
+            #[cfg(feature = "lease-postgres")]
             Location::Postgres(remote) => Ok(Box::new(remote.postgres().open(epoch).map_err(Failure::lease)?)),
         }
     }
 
     /// Opens a store that exists, whatever its epoch.
     #[cfg_attr(
-        not(any(feature = "etcd", feature = "postgres")),
+        not(any(feature = "lease-etcd", feature = "lease-postgres")),
         expect(clippy::unnecessary_wraps, reason = "opening a server's store can fail")
     )]
     pub(crate) fn existing(self) -> Result<Existing, Failure> {
         match self {
             Location::Directory(dir) => Ok(Existing::Directory(dir)),
-            #[cfg(feature = "etcd")]
+            #[cfg(feature = "lease-etcd")]
             Location::Etcd(remote) => {
                 Ok(Existing::Etcd(Box::new(remote.etcd().open_existing().map_err(Failure::runtime)?)))
             }
-            #[cfg(feature = "postgres")]
+            #[cfg(feature = "lease-postgres")]
             Location::Postgres(remote) => {
                 Ok(Existing::Postgres(Box::new(remote.postgres().open_existing().map_err(Failure::runtime)?)))
             }
@@ -113,9 +113,9 @@ impl Location {
     }
 }
 
-#[cfg(any(feature = "etcd", feature = "postgres"))]
+#[cfg(any(feature = "lease-etcd", feature = "lease-postgres"))]
 impl Remote {
-    #[cfg(feature = "etcd")]
+    #[cfg(feature = "lease-etcd")]
     fn etcd(&self) -> pyflake::lease::EtcdStoreBuilder {
         use std::sync::Arc;
 
@@ -132,7 +132,7 @@ impl Remote {
         pyflake::lease::EtcdStore::builder(&self.url).realm(&self.realm).agent(agent)
     }
 
-    #[cfg(feature = "postgres")]
+    #[cfg(feature = "lease-postgres")]
     fn postgres(&self) -> pyflake::lease::PostgresStoreBuilder {
         let store = pyflake::lease::PostgresStore::builder(&self.url).realm(&self.realm);
         // If the system has no certificates, the TLS handshake says so.
@@ -149,7 +149,7 @@ fn is_scheme(text: &str) -> bool {
         && text.chars().all(|char| char.is_ascii_alphanumeric() || "+-.".contains(char))
 }
 
-#[cfg(not(all(feature = "etcd", feature = "postgres")))]
+#[cfg(not(all(feature = "lease-etcd", feature = "lease-postgres")))]
 fn not_built(store: &str, feature: &str) -> Failure {
     Failure::input(format!("this pyflake cannot keep leases in {store}: build it with --features {feature}"))
 }
@@ -159,23 +159,23 @@ impl Existing {
     pub(crate) fn nodes(&self) -> Result<(Epoch, Vec<NodeStatus>), LeaseError> {
         match self {
             Existing::Directory(dir) => FileStore::inspect(dir),
-            #[cfg(feature = "etcd")]
+            #[cfg(feature = "lease-etcd")]
             Existing::Etcd(store) => Ok((store.epoch(), store.nodes()?)),
-            #[cfg(feature = "postgres")]
+            #[cfg(feature = "lease-postgres")]
             Existing::Postgres(store) => Ok((store.epoch(), store.nodes()?)),
         }
     }
 
     /// Ends the lease of a node without its holder; returns the holder's label, if there was one.
-    #[cfg_attr(not(any(feature = "etcd", feature = "postgres")), expect(unused_variables))]
+    #[cfg_attr(not(any(feature = "lease-etcd", feature = "lease-postgres")), expect(unused_variables))]
     pub(crate) fn evict(&self, node: Node) -> Result<Option<String>, Failure> {
         match self {
             Existing::Directory(_) => Err(Failure::input(
                 "nothing to do: a node of a directory is free as soon as its holder's process has ended, so end that",
             )),
-            #[cfg(feature = "etcd")]
+            #[cfg(feature = "lease-etcd")]
             Existing::Etcd(store) => store.evict(node).map_err(Failure::runtime),
-            #[cfg(feature = "postgres")]
+            #[cfg(feature = "lease-postgres")]
             Existing::Postgres(store) => store.evict(node).map_err(Failure::runtime),
         }
     }

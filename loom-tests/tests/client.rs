@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use loom_tests::{EPOCH, TICK, assert_unique, bounded, every, fork, join};
-use pyflake::{CachePolicy, Error, ManualClock, PyflakeClient, Snowflake};
+use pyflake::{CachePolicy, Error, ManualClock, Node, PyflakeClient, Snowflake};
 
 type Client = PyflakeClient<ManualClock>;
 
@@ -82,9 +82,7 @@ fn two_threads_create_a_generator() {
         let other = fork(&client, |client| (client.create_generator(B.0, B.1), generate::<1>(client)));
         let (mine, my_ids) = (client.create_generator(A.0, A.1), generate::<1>(&client));
         let (others, other_ids) = join(other);
-        let exists = |(pid, seed): (u64, u64)| {
-            Err(Error::GeneratorExists { pid: u8::try_from(pid).unwrap(), seed: u8::try_from(seed).unwrap() })
-        };
+        let exists = |(pid, seed): (u64, u64)| Err(Error::GeneratorExists { node: Node::new(pid, seed).unwrap() });
         assert!((&mine, &others) == (&Ok(()), &exists(A)) || (&mine, &others) == (&exists(B), &Ok(())));
         let node = if mine.is_ok() { A } else { B };
         assert!(is_of(node, my_ids[0]) && is_of(node, other_ids[0]));
@@ -142,7 +140,7 @@ fn create_destroy_and_renew_race() {
         let (destroyed, created) = join(destroyer);
         assert_eq!((destroyed, join(renewer)), (true, Ok(())));
         // The creation fails only if the renewal came between it and the destruction.
-        let exists = Err(Error::GeneratorExists { pid: 2, seed: 1 });
+        let exists = Err(Error::GeneratorExists { node: Node::new(2, 1).unwrap() });
         assert!(created == Ok(()) || created == exists, "{created:?}");
         let mut ids: Vec<_> = attempt.into_iter().collect();
         ids.extend(generate::<1>(&client));

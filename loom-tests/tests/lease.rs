@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use loom::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use loom_tests::{bounded, fork, join};
-use pyflake::model::Line;
+use pyflake::testing::Line;
 
 /// The first slot of a tick.
 const fn slot(tick: u64) -> u64 {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use loom::sync::atomic::{AtomicU64, Ordering};
 use loom_tests::{bounded, every, fork, join};
-use pyflake::model::Ticker;
+use pyflake::testing::Ticker;
 
 /// The ticker, and how many threads have been started and have stopped. A thread is modelled by its last turn, which the
 /// users' threads take for it.

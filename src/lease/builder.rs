@@ -5,18 +5,21 @@ use std::sync::Arc;
 
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
-use crate::generator::{Generator, GeneratorBuilder};
+use crate::fork::Process;
+use crate::id::{Node, Snowflake};
+use crate::issue::{Generator, GeneratorBuilder, POSITIONS, Wait};
+use crate::lease::error::LeaseError;
+use crate::lease::generator::LeasedGenerator;
 use crate::lease::hold::Hold;
 use crate::lease::keeper::Keeper;
 use crate::lease::realm::LONGEST_WINDOW;
+use crate::lease::sharded::ShardedLeasedGenerator;
 use crate::lease::shared::Lease;
-use crate::lease::{LeaseError, LeaseStore, LeasedGenerator, OnLost, ShardedLeasedGenerator};
-use crate::node::Node;
-use crate::snowflake::Snowflake;
-use crate::switch::POSITIONS;
-use crate::wait::Wait;
+use crate::lease::state::OnLost;
+use crate::lease::store::LeaseStore;
 
 /// Sets up a [`LeasedGenerator`] other than the default one; made by [`LeasedGenerator::builder`].
+#[derive(Debug)]
 #[must_use = "a builder does nothing until build() is called"]
 pub struct LeasedGeneratorBuilder<C = SystemClock> {
     store: Arc<dyn LeaseStore>,
@@ -27,12 +30,22 @@ pub struct LeasedGeneratorBuilder<C = SystemClock> {
     label: String,
 }
 
-impl LeasedGeneratorBuilder {
-    pub(super) fn new(store: Arc<dyn LeaseStore>) -> Self {
+impl LeasedGenerator {
+    /// Acquires a node from a store, on the [`SystemClock`], with a window of ten seconds.
+    ///
+    /// # Errors
+    ///
+    /// As [`LeasedGeneratorBuilder::build`].
+    pub fn new(store: impl LeaseStore + 'static) -> Result<Self, LeaseError> {
+        LeasedGenerator::builder(store).build()
+    }
+
+    /// Starts from the defaults of [`new`](Self::new), to change some of them.
+    pub fn builder(store: impl LeaseStore + 'static) -> LeasedGeneratorBuilder {
         // The node is the store's to choose.
-        let generator = Generator::builder(store.epoch(), Node::from_index(0));
+        let generator = Generator::builder(store.epoch(), Node::at(0));
         LeasedGeneratorBuilder {
-            store,
+            store: Arc::new(store),
             generator,
             clock: SystemClock::new(),
             window: Duration::from_secs(10),
@@ -151,7 +164,8 @@ impl<C: Clock + Clone + 'static> LeasedGeneratorBuilder<C> {
         let generator = generator.leased();
         generator.check()?;
         let lease = Arc::new(Lease::new(store, generator, clock, window, on_lost, positions));
+        let process = Process::current()?;
         let keeper = Keeper::start(&lease, label)?;
-        Ok(Hold::new(lease, keeper))
+        Ok(Hold::new(lease, keeper, process))
     }
 }

@@ -4,7 +4,7 @@ use core::any::Any;
 use core::mem;
 use std::panic::{self, AssertUnwindSafe};
 
-use crate::lease::LeaseError;
+use crate::lease::error::LeaseError;
 
 /// Calls `f`, and turns a panic into an error with the panic's message.
 ///

@@ -5,16 +5,13 @@ use core::time::Duration;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 
-use crate::block::Block;
 use crate::clock::{Clock, SystemClock};
-use crate::epoch::Epoch;
 use crate::error::Error;
-use crate::generator::Generator;
+use crate::id::{Epoch, Record, Snowflake};
+use crate::issue::{Block, Generator, Stats, Switch};
+use crate::lease::error::LeaseError;
 use crate::lease::hold::Hold;
-use crate::lease::{LeaseError, LeaseState, LeaseStore, LeasedGeneratorBuilder};
-use crate::snowflake::{Record, Snowflake};
-use crate::stats::Stats;
-use crate::switch::Switch;
+use crate::lease::state::LeaseState;
 
 /// Issues IDs on a node that it holds under a lease: unique also across processes, crashes and restarts.
 ///
@@ -52,22 +49,6 @@ pub struct LeasedGenerator<C: Clock + Clone = SystemClock> {
 // keeper's own thread.
 impl<C: Clock + Clone + RefUnwindSafe> UnwindSafe for LeasedGenerator<C> {}
 impl<C: Clock + Clone + RefUnwindSafe> RefUnwindSafe for LeasedGenerator<C> {}
-
-impl LeasedGenerator {
-    /// Acquires a node from a store, on the [`SystemClock`], with a window of ten seconds.
-    ///
-    /// # Errors
-    ///
-    /// As [`LeasedGeneratorBuilder::build`].
-    pub fn new(store: impl LeaseStore + 'static) -> Result<Self, LeaseError> {
-        LeasedGenerator::builder(store).build()
-    }
-
-    /// Starts from the defaults of [`new`](Self::new), to change some of them.
-    pub fn builder(store: impl LeaseStore + 'static) -> LeasedGeneratorBuilder {
-        LeasedGeneratorBuilder::new(Arc::new(store))
-    }
-}
 
 impl<C: Clock + Clone> LeasedGenerator<C> {
     pub(super) fn with(hold: Hold<C>) -> Self {
@@ -154,7 +135,7 @@ impl<C: Clock + Clone> LeasedGenerator<C> {
     /// What the generator on the current node has gone through; its window is zero while there is no lease.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let lost = || Stats { window: Some(Duration::ZERO), ..Stats::default() };
+        let lost = || Stats { window_left: Some(Duration::ZERO), ..Stats::default() };
         self.hold.lease.generator().map_or_else(lost, Generator::stats)
     }
 
@@ -170,7 +151,7 @@ impl<C: Clock + Clone> LeasedGenerator<C> {
     ///
     /// # Errors
     ///
-    /// Those of [`LeaseStore::release`], and [`LeaseError::Lost`] if the lease was lost before, or is the parent's in the
+    /// Those of [`LeaseStore::release`](crate::lease::LeaseStore::release), and [`LeaseError::Lost`] if the lease was lost before, or is the parent's in the
     /// child of a `fork`; the node is then free once the store finds its holder gone, from the end of
     /// the window.
     pub fn release(mut self) -> Result<(), LeaseError> {

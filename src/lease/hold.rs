@@ -8,10 +8,11 @@ use std::time::Instant;
 
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::fork;
+use crate::fork::Process;
+use crate::lease::error::LeaseError;
 use crate::lease::keeper::{Keeper, lost};
 use crate::lease::shared::Lease;
-use crate::lease::{LeaseError, LeaseState};
+use crate::lease::state::LeaseState;
 
 /// A lease that is kept for as long as this value lives, in the process that made it.
 #[derive(Debug)]
@@ -19,17 +20,17 @@ pub(super) struct Hold<C: Clock + Clone> {
     pub(super) lease: Arc<Lease<C>>,
     /// `None` only while it is released.
     keeper: Option<Keeper>,
-    /// The process that built it (see `fork::generation`).
-    generation: u64,
+    /// The process that built it.
+    process: Process,
 }
 
 impl<C: Clock + Clone> Hold<C> {
-    pub(super) fn new(lease: Arc<Lease<C>>, keeper: Keeper) -> Self {
-        Hold { lease, keeper: Some(keeper), generation: fork::generation() }
+    pub(super) fn new(lease: Arc<Lease<C>>, keeper: Keeper, process: Process) -> Self {
+        Hold { lease, keeper: Some(keeper), process }
     }
 
     fn is_ours(&self) -> bool {
-        self.generation == fork::generation()
+        self.process.is_current()
     }
 
     pub(super) fn state(&self) -> LeaseState {

@@ -11,12 +11,14 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread::{self, JoinHandle};
 
 use crate::clock::{Clock, whole_millis};
+use crate::id::generate_seed;
 use crate::lease::caught::{caught, quietly};
+use crate::lease::error::LeaseError;
 use crate::lease::pace::{Pace, Pause};
 use crate::lease::shared::Lease;
+use crate::lease::state::OnLost;
+use crate::lease::store::{Grant, Renewal};
 use crate::lease::tenure::Tenure;
-use crate::lease::{Grant, LeaseError, OnLost, Renewal};
-use crate::node::generate_seed;
 use crate::trace;
 
 /// The running thread.
@@ -260,10 +262,10 @@ impl<C: Clock + Clone> Keep<C> {
                 quietly(|| {
                     let grant = tenure.grant();
                     if failing {
-                        trace::lease_renewed(grant, lease.left(grant));
+                        trace::lease_renewed(grant.node, lease.left(grant));
                     }
                     if !ended && before <= now {
-                        trace::lease_renewed_late(grant, lease.left(grant));
+                        trace::lease_renewed_late(grant.node, lease.left(grant));
                     }
                 });
             }
@@ -278,10 +280,10 @@ impl<C: Clock + Clone> Keep<C> {
                 quietly(|| {
                     let grant = tenure.grant();
                     if degraded {
-                        trace::lease_degraded(grant, lease.left(grant), &error);
+                        trace::lease_degraded(grant.node, lease.left(grant), &error);
                     }
                     if ended {
-                        trace::window_ended(grant, &error);
+                        trace::window_ended(grant.node, &error);
                     }
                 });
             }
@@ -300,8 +302,8 @@ impl<C: Clock + Clone> Keep<C> {
             self.acquisitions.plan(self.lease.age());
         }
         quietly(|| match (tenure, self.lease.on_lost) {
-            (Some(tenure), OnLost::Stop) => trace::lease_lost_for_good(tenure.grant(), error),
-            (Some(tenure), OnLost::Reacquire) => trace::lease_lost(tenure.grant(), error),
+            (Some(tenure), OnLost::Stop) => trace::lease_lost_for_good(tenure.grant().node, error),
+            (Some(tenure), OnLost::Reacquire) => trace::lease_lost(tenure.grant().node, error),
             (None, _) => {}
         });
     }

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::epoch::Epoch;
-use crate::lease::{Grant, LeaseError, LeaseStore, Renewal, Request};
+use crate::id::Epoch;
+use crate::lease::error::LeaseError;
+use crate::lease::store::{Grant, LeaseStore, Renewal, Request};
 
 macro_rules! forward {
     ($($pointer:ty),*) => {$(

@@ -3,9 +3,9 @@
 use core::fmt::Display;
 use core::time::Duration;
 
-use crate::epoch::Epoch;
+use crate::id::Epoch;
 use crate::layout::{PID_BITS, SEED_BITS, SEQUENCE_BITS, TICK_BITS};
-use crate::lease::LeaseError;
+use crate::lease::error::LeaseError;
 
 /// What all nodes of a store have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ impl Realm {
 pub(super) const LONGEST_WINDOW: Duration = Duration::from_secs(24 * 3600);
 
 /// Refuses a window that nobody could wait for: after a fence every node rests for the longest one.
-#[cfg(any(feature = "etcd", feature = "postgres"))]
+#[cfg(any(feature = "lease-etcd", feature = "lease-postgres"))]
 pub(super) fn check_window(millis: u64) -> Result<(), LeaseError> {
     let window = Duration::from_millis(millis);
     if window <= LONGEST_WINDOW {
@@ -45,11 +45,11 @@ pub(super) fn check_window(millis: u64) -> Result<(), LeaseError> {
 }
 
 /// The longest name of a realm, in bytes.
-#[cfg(any(feature = "etcd", feature = "postgres"))]
+#[cfg(any(feature = "lease-etcd", feature = "lease-postgres"))]
 const LONGEST_NAME: usize = 100;
 
 /// Rejects a name that a store cannot keep, or that could name another realm's keys.
-#[cfg(any(feature = "etcd", feature = "postgres"))]
+#[cfg(any(feature = "lease-etcd", feature = "lease-postgres"))]
 pub(super) fn check_name(name: &str) -> Result<(), LeaseError> {
     let problem = if name.is_empty() {
         "the name of the realm is empty".into()
@@ -64,7 +64,7 @@ pub(super) fn check_name(name: &str) -> Result<(), LeaseError> {
     Err(LeaseError::Unavailable { doing: "checking the realm".into(), source })
 }
 
-#[cfg(all(test, any(feature = "etcd", feature = "postgres")))]
+#[cfg(all(test, any(feature = "lease-etcd", feature = "lease-postgres")))]
 mod tests {
     use super::check_name;
 

@@ -4,16 +4,13 @@ use core::time::Duration;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 
-use crate::block::Block;
 use crate::clock::{Clock, SystemClock};
-use crate::epoch::Epoch;
 use crate::error::Error;
-use crate::generator::Generator;
+use crate::id::{Epoch, Snowflake};
+use crate::issue::{Block, Generator, Shards, Stats};
+use crate::lease::error::LeaseError;
 use crate::lease::hold::Hold;
-use crate::lease::{LeaseError, LeaseState};
-use crate::sharded::Shards;
-use crate::snowflake::Snowflake;
-use crate::stats::Stats;
+use crate::lease::state::LeaseState;
 
 /// Issues IDs on several nodes that it holds under leases: for more than 4096 IDs a millisecond.
 ///
@@ -153,7 +150,7 @@ impl<C: Clock + Clone> ShardedLeasedGenerator<C> {
 
     /// How many shards there are, 1 to 32, with those that are lost.
     #[must_use]
-    pub fn shards(&self) -> usize {
+    pub fn shard_count(&self) -> usize {
         self.hold.lease.positions()
     }
 
@@ -177,7 +174,7 @@ impl<C: Clock + Clone> ShardedLeasedGenerator<C> {
     /// shard is lost.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.hold.stats().unwrap_or(Stats { window: Some(Duration::ZERO), ..Stats::default() })
+        self.hold.stats().unwrap_or(Stats { window_left: Some(Duration::ZERO), ..Stats::default() })
     }
 
     /// The epoch the IDs count from: the store's.

@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use crate::clock::{Clock, whole_millis};
-use crate::epoch::Epoch;
 use crate::error::Error;
-use crate::generator::{Generator, GeneratorBuilder};
+use crate::id::{Epoch, random};
+use crate::issue::{Generator, GeneratorBuilder, Switch};
 use crate::lease::caught::{caught, quietly};
+use crate::lease::error::LeaseError;
+use crate::lease::state::{LeaseState, OnLost};
+use crate::lease::store::{Grant, LeaseStore, Owner, Request};
 use crate::lease::tenure::Tenure;
-use crate::lease::{Grant, LeaseError, LeaseState, LeaseStore, OnLost, Owner, Request};
-use crate::node::random;
-use crate::switch::Switch;
 use crate::sync::{AtomicU64, Ordering};
 use crate::trace;
 
@@ -187,7 +187,7 @@ impl<C: Clock + Clone> Lease<C> {
             return Err(error);
         }
         self.switch.point(position, grant.node);
-        quietly(|| trace::lease_acquired(&grant, self.left(&grant)));
+        quietly(|| trace::lease_acquired(grant.node, self.left(&grant)));
         Ok(grant)
     }
 
@@ -231,8 +231,8 @@ impl<C: Clock + Clone> Lease<C> {
             (released, _) => released,
         };
         quietly(|| match &released {
-            Ok(()) => trace::lease_released(grant),
-            Err(error) => trace::lease_not_released(grant, error),
+            Ok(()) => trace::lease_released(grant.node),
+            Err(error) => trace::lease_not_released(grant.node, error),
         });
         released
     }

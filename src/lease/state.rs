@@ -1,6 +1,6 @@
 //! The state of a lease, and what happens when it is lost.
 
-use crate::node::Node;
+use crate::id::Node;
 
 /// What a [`LeasedGenerator`](crate::lease::LeasedGenerator) does when its lease is lost: another owner has the node, by an operator's hand or because
 /// the store took this one for dead.

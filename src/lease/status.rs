@@ -1,4 +1,4 @@
-use crate::node::Node;
+use crate::id::Node;
 
 /// How it stands with a node of a store, for operators.
 #[non_exhaustive]

@@ -3,7 +3,8 @@
 //! A renewal is noted before the store is called, and forgotten once the store has acknowledged it. So a renewal that
 //! timed out, or that unwound, is sent again with the nonce that the store may have already.
 
-use crate::lease::{Grant, LeaseError, Renewal};
+use crate::lease::error::LeaseError;
+use crate::lease::store::{Grant, Renewal};
 
 #[derive(Debug)]
 pub(super) struct Tenure {
@@ -63,8 +64,8 @@ impl Tenure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lease::Owner;
-    use crate::node::Node;
+    use crate::id::Node;
+    use crate::lease::store::Owner;
 
     /// What becomes of one request.
     #[derive(Clone, Copy, Debug)]
@@ -116,7 +117,7 @@ mod tests {
 
     fn tenure() -> Tenure {
         let owner = Owner { nonce: 1, label: String::new() };
-        Tenure::new(Grant { node: Node::from_index(0), floor: 0, until: 100, token: 1, owner })
+        Tenure::new(Grant { node: Node::at(0), floor: 0, until: 100, token: 1, owner })
     }
 
     fn copy(tenure: &Tenure) -> Tenure {

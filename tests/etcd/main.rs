@@ -6,6 +6,7 @@
 #![expect(unsafe_code, reason = "std has no fork, no waitpid and no _exit")]
 
 mod clock;
+mod etcd_store;
 #[path = "../fleet/mod.rs"]
 mod fleet;
 mod gateway;
@@ -16,6 +17,5 @@ mod scarce;
 #[path = "../util/scarce.rs"]
 mod scarce_worker;
 mod server;
-mod store;
-#[path = "../workers/mod.rs"]
+#[path = "../util/workers.rs"]
 mod workers;

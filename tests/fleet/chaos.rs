@@ -226,7 +226,7 @@ fn chaos(faketime: &Path, role: Role, seed: u64, time: Duration) -> Option<(usiz
             }
             // An operator takes a holder that may live for dead.
             49..53 => {
-                let node = Node::with_index(run.random.below(role.nodes().into())).unwrap();
+                let node = Node::from_index(run.random.below(role.nodes().into())).unwrap();
                 // A server that has just restarted elects a leader before it changes anything.
                 match operator.evict(node) {
                     Ok(_) | Err(LeaseError::Unavailable { .. }) => {}

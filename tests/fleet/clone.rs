@@ -62,7 +62,7 @@ fn copy() {
     let numbers: Vec<u64> = grant.split(' ').map(|number| number.parse().unwrap()).collect();
     let [node, floor, until, token, nonce] = numbers[..] else { panic!("{grant}") };
     let grant = Grant {
-        node: Node::with_index(node).unwrap(),
+        node: Node::from_index(node).unwrap(),
         floor,
         until,
         token,

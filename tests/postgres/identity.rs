@@ -125,7 +125,7 @@ fn several_are_renewed_at_once() {
 fn nodes_in_use_without_a_lease_are_passed_over() {
     let Some(url) = shared() else { return };
     let epoch = own_epoch();
-    let used: Vec<_> = (0..100).map(|index| Generator::new(epoch, Node::with_index(index).unwrap()).unwrap()).collect();
+    let used: Vec<_> = (0..100).map(|index| Generator::new(epoch, Node::from_index(index).unwrap()).unwrap()).collect();
     for _ in 0..3 {
         let store = PostgresStore::builder(&url).realm(unique("in-use")).open(epoch).unwrap();
         let generator = LeasedGenerator::new(store).unwrap();

@@ -5,18 +5,18 @@
 #![cfg(target_os = "linux")]
 #![expect(unsafe_code, reason = "std has no fork, no waitpid and no _exit")]
 
-#[path = "../database/mod.rs"]
+#[path = "../util/database.rs"]
 mod database;
 mod failover;
 #[path = "../fleet/mod.rs"]
 mod fleet;
 mod identity;
 mod pooler;
+mod postgres_store;
 mod restores;
 mod scarce;
 #[path = "../util/scarce.rs"]
 mod scarce_worker;
 mod server;
-mod store;
-#[path = "../workers/mod.rs"]
+#[path = "../util/workers.rs"]
 mod workers;

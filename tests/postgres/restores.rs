@@ -110,7 +110,7 @@ fn read_grant(text: &str) -> Grant {
     let numbers: Vec<u64> = text.split(',').map(|number| number.parse().unwrap()).collect();
     let [index, floor, until, token, nonce] = numbers[..] else { panic!("{text}") };
     let owner = Owner { nonce, label: "copied".into() };
-    Grant { node: Node::with_index(index).unwrap(), floor, until, token, owner }
+    Grant { node: Node::from_index(index).unwrap(), floor, until, token, owner }
 }
 
 /// The workers of a test, and what they have issued.

@@ -69,19 +69,19 @@ fn a_lease_is_given_back_at_the_end() {
 }
 
 #[test]
-#[cfg(not(feature = "postgres"))]
+#[cfg(not(feature = "lease-postgres"))]
 fn a_database_takes_a_feature() {
-    assert_error(&run(&["nodes", "postgres://postgres@127.0.0.1/postgres"]), 2, &["--features postgres"]);
+    assert_error(&run(&["nodes", "postgres://postgres@127.0.0.1/postgres"]), 2, &["--features lease-postgres"]);
 }
 
 #[test]
-#[cfg(not(feature = "etcd"))]
+#[cfg(not(feature = "lease-etcd"))]
 fn etcd_takes_a_feature() {
-    assert_error(&run(&["nodes", "http://127.0.0.1:2379"]), 2, &["--features etcd"]);
+    assert_error(&run(&["nodes", "http://127.0.0.1:2379"]), 2, &["--features lease-etcd"]);
 }
 
 #[test]
-#[cfg(feature = "postgres")]
+#[cfg(feature = "lease-postgres")]
 fn a_holder_in_a_database_is_seen_and_can_be_evicted() {
     use pyflake::lease::PostgresStore;
 
@@ -95,7 +95,7 @@ fn a_holder_in_a_database_is_seen_and_can_be_evicted() {
 }
 
 #[test]
-#[cfg(feature = "etcd")]
+#[cfg(feature = "lease-etcd")]
 fn a_holder_in_etcd_is_seen_and_can_be_evicted() {
     use pyflake::lease::EtcdStore;
 
@@ -107,12 +107,12 @@ fn a_holder_in_etcd_is_seen_and_can_be_evicted() {
     a_holder_is_seen_and_can_be_evicted(&url, store);
 }
 
-#[cfg(any(feature = "etcd", feature = "postgres"))]
+#[cfg(any(feature = "lease-etcd", feature = "lease-postgres"))]
 fn realm() -> String {
     format!("cli-{}", std::process::id())
 }
 
-#[cfg(any(feature = "etcd", feature = "postgres"))]
+#[cfg(any(feature = "lease-etcd", feature = "lease-postgres"))]
 fn a_holder_is_seen_and_can_be_evicted(url: &str, store: impl pyflake::lease::LeaseStore + 'static) {
     let generator = pyflake::lease::LeasedGenerator::builder(store).label("api-7").build().unwrap();
     let (node, realm) = (generator.next_id().unwrap().node().to_string(), realm());
@@ -170,13 +170,21 @@ fn a_url_of_a_store_is_never_a_directory() {
     std::fs::create_dir(&dir.0).unwrap();
     for url in ["postgres://x@127.0.0.1:1/z", "POSTGRES://x@127.0.0.1:1/z", "postgresql://127.0.0.1:1/z"] {
         let output = pyflake(&["generate", "--lease", url]).current_dir(&dir.0).output().unwrap();
-        let built = cfg!(feature = "postgres");
-        assert_error(&output, if built { 1 } else { 2 }, &[if built { "127.0.0.1:1" } else { "--features postgres" }]);
+        let built = cfg!(feature = "lease-postgres");
+        assert_error(
+            &output,
+            if built { 1 } else { 2 },
+            &[if built { "127.0.0.1:1" } else { "--features lease-postgres" }],
+        );
     }
     for url in ["http://127.0.0.1:1", "HTTPS://127.0.0.1:1"] {
         let output = pyflake(&["generate", "--lease", url]).current_dir(&dir.0).output().unwrap();
-        let built = cfg!(feature = "etcd");
-        assert_error(&output, if built { 1 } else { 2 }, &[if built { "127.0.0.1:1" } else { "--features etcd" }]);
+        let built = cfg!(feature = "lease-etcd");
+        assert_error(
+            &output,
+            if built { 1 } else { 2 },
+            &[if built { "127.0.0.1:1" } else { "--features lease-etcd" }],
+        );
     }
     assert_eq!(std::fs::read_dir(&dir.0).unwrap().count(), 0, "a directory was made");
 }

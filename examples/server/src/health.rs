@@ -55,7 +55,7 @@ pub(crate) async fn health(State(client): State<Arc<PyflakeClient>>) -> (StatusC
     let (lifetime, now) = (client.info().epoch.lifetime(), SystemClock::new().unix_millis());
     // Looked at once: the keeper of the lease may change it at any moment.
     let state = client.lease().map(LeasedGenerator::state);
-    let window = client.stats().window;
+    let window = client.stats().window_left;
     let status = status(state, window, lifetime, now);
     let health = Health {
         status,
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn what_ends_issue_is_unavailable_and_what_soon_may_is_degraded() {
-        let (lifetime, node) = (Epoch::TWITTER.lifetime(), Node::with_index(7).unwrap());
+        let (lifetime, node) = (Epoch::TWITTER.lifetime(), Node::from_index(7).unwrap());
         let held = Some(LeaseState::Held { node, until: 0 });
         let degraded = Some(LeaseState::Degraded { since: 0 });
         let (some, none) = (Some(Duration::from_millis(1)), Some(Duration::ZERO));

@@ -19,7 +19,7 @@ pub(crate) async fn metrics(State(client): State<Arc<PyflakeClient>>) -> impl In
     page.generator(info, &stats);
     page.clock(clock.stats());
     if let Some(state) = client.lease().map(LeasedGenerator::state) {
-        page.lease(state, stats.window.unwrap_or_default());
+        page.lease(state, stats.window_left.unwrap_or_default());
     }
     page.lifetime(info.epoch.lifetime(), clock.unix_millis());
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page.0)

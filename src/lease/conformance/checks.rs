@@ -2,10 +2,10 @@ use std::collections::BTreeSet;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::epoch::Epoch;
+use crate::id::{Epoch, Node, generate_seed};
 use crate::lease::conformance::{Check, Fixture};
-use crate::lease::{Grant, LeaseError, LeaseStore, Owner, Renewal, Request};
-use crate::node::{Node, generate_seed};
+use crate::lease::error::LeaseError;
+use crate::lease::store::{Grant, LeaseStore, Owner, Renewal, Request};
 
 const EPOCH: Epoch = Epoch::TWITTER;
 

@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use crate::id::Node;
+use crate::lease::error::LeaseError;
 use crate::lease::etcd::keys::Tenure;
 use crate::lease::etcd::link::{Answer, Call, MOST_AT_ONCE, Part, get, put, unchanged};
 use crate::lease::etcd::memory::{Look, Seen};
 use crate::lease::etcd::store::{ATTEMPTS, Store, record};
-use crate::lease::{Grant, LeaseError, Renewal};
-use crate::node::Node;
+use crate::lease::store::{Grant, Renewal};
 
 const RENEWING: &str = "renewing the lease";
 

@@ -6,12 +6,12 @@ use core::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::epoch::Epoch;
+use crate::id::{Epoch, Node};
+use crate::lease::error::LeaseError;
 use crate::lease::etcd::link::{Found, get_range};
 use crate::lease::label::printable;
 use crate::lease::realm::Realm;
-use crate::lease::{Grant, LeaseError};
-use crate::node::Node;
+use crate::lease::store::Grant;
 
 /// All nodes, by their index.
 pub(super) const ALL: Range<u16> = 0..1024;
@@ -50,7 +50,7 @@ impl Keys {
 
 /// The node that a key is about.
 pub(super) fn node(found: &Found) -> Option<Node> {
-    Node::with_index(found.key.rsplit_once('/')?.1.parse().ok()?).ok()
+    Node::from_index(found.key.rsplit_once('/')?.1.parse().ok()?).ok()
 }
 
 /// The realm's key.

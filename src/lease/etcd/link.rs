@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Timeout};
 
-use crate::fork;
-use crate::lease::LeaseError;
+use crate::fork::Process;
+use crate::lease::error::LeaseError;
 use crate::lease::etcd::names::{NO_THREAD, Names};
 
 /// How many transactions fit into one request: etcd takes 128 operations, the nested ones' among
@@ -64,13 +64,12 @@ pub(super) struct Link {
     /// The endpoint that answered last: others are tried after a failure.
     current: AtomicUsize,
     timeout: Duration,
-    /// The process that made it (see `fork::generation`).
-    generation: u64,
+    /// The process that made it.
+    process: Process,
 }
 
 impl Link {
     pub(super) fn new(urls: &str, agent: Option<Agent>, timeout: Duration) -> Result<Self, LeaseError> {
-        fork::guard()?;
         let endpoints: Vec<String> = urls.split(',').map(|url| url.trim().trim_end_matches('/').to_owned()).collect();
         for url in &endpoints {
             let problem = if url.contains('@') {
@@ -92,7 +91,7 @@ impl Link {
             None => Agent::config_builder().proxy(None).build(),
         };
         let agent = Agent::with_parts(config, DefaultConnector::default(), Names);
-        Ok(Link { agent, endpoints, current: AtomicUsize::new(0), timeout, generation: fork::generation() })
+        Ok(Link { agent, endpoints, current: AtomicUsize::new(0), timeout, process: Process::current()? })
     }
 
     /// The endpoint that is asked now.
@@ -108,7 +107,7 @@ impl Link {
     pub(super) fn begin(&self, doing: &'static str) -> Result<Call, LeaseError> {
         let call = Call { doing, end: Instant::now() + self.timeout };
         // Connections are the parent's, and so may be the locks that its threads held.
-        if self.generation == fork::generation() {
+        if self.process.is_current() {
             Ok(call)
         } else {
             Err(self.unavailable(call, "it was opened before this process was forked: open it again".into()))

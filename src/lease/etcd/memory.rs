@@ -5,9 +5,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crate::clock::whole_millis;
+use crate::id::Node;
 use crate::lease::etcd::keys::{Record, Tenure};
 use crate::lease::etcd::link::Answer;
-use crate::node::Node;
 
 /// The latest state of a cluster; shared by all calls of a store.
 #[derive(Debug, Default)]

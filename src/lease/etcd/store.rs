@@ -56,14 +56,16 @@ use std::time::UNIX_EPOCH;
 
 use serde_json::{Value, json};
 
-use crate::epoch::Epoch;
-use crate::lease::etcd::keys::{self, ALL, Keys, ROUNDING, Record, Tenure};
+use crate::id::{Epoch, Node, generate_seed};
+use crate::lease::error::LeaseError;
+use crate::lease::etcd::keys;
+use crate::lease::etcd::keys::{ALL, Keys, ROUNDING, Record, Tenure};
 use crate::lease::etcd::link::{Answer, Call, Link, Part, get, put, unchanged};
 use crate::lease::etcd::memory::Memory;
 use crate::lease::label::printable;
 use crate::lease::realm::check_window;
-use crate::lease::{Grant, LeaseError, NodeStatus, Request};
-use crate::node::{Node, generate_seed};
+use crate::lease::status::NodeStatus;
+use crate::lease::store::{Grant, Request};
 
 /// A realm on a cluster.
 #[derive(Debug)]
@@ -317,7 +319,7 @@ impl Store {
         let mut free: Vec<(Node, Tenure)> = span
             .clone()
             .zip(tenures)
-            .filter_map(|(index, tenure)| Some((Node::from_index(index), tenure?)))
+            .filter_map(|(index, tenure)| Some((Node::at(index), tenure?)))
             .filter(|(_, tenure)| !tenure.is_held(record, server, caller, self.max_skew))
             .collect();
         let mixed = |node: Node| (u64::from(node.index()) + 1).wrapping_mul(chance | 1).rotate_left(32);

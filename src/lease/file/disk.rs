@@ -7,7 +7,10 @@ use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 use std::time::SystemTime;
 
-use crate::lease::file::text::MAX_BYTES;
+use crate::lease::error::LeaseError;
+
+/// No file is longer: what is read past it would be refused anyway.
+pub(super) const MAX_BYTES: u64 = 8192;
 
 /// A disk.
 pub(super) trait Disk: Debug + Send + Sync {
@@ -201,4 +204,32 @@ impl Disk for Os {
     fn touch(&self, lock: &File) -> io::Result<()> {
         lock.set_modified(SystemTime::now())
     }
+}
+
+/// Creates a file, and syncs it.
+pub(super) fn create<D: Disk>(disk: &D, path: &Path, bytes: &[u8]) -> Result<D::File, LeaseError> {
+    let file = disk.create(path).map_err(|error| unavailable("creating", path, error))?;
+    let written = disk.write(&file, 0, bytes).and_then(|()| disk.sync(&file));
+    written.map(|()| file).map_err(|error| {
+        let _ = disk.remove(path);
+        unavailable("writing", path, error)
+    })
+}
+
+/// Reads a file, if it is there.
+pub(super) fn read<T>(
+    disk: &impl Disk,
+    path: &Path,
+    parse: impl Fn(&[u8]) -> Result<T, String>,
+    corrupt: impl Fn(String) -> LeaseError,
+) -> Result<Option<T>, LeaseError> {
+    match disk.read(path) {
+        Ok(bytes) => parse(&bytes).map(Some).map_err(corrupt),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(unavailable("reading", path, error)),
+    }
+}
+
+pub(super) fn unavailable(doing: &str, path: &Path, error: io::Error) -> LeaseError {
+    LeaseError::Unavailable { doing: format!("{doing} {}", path.display()), source: error.into() }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::node::Node;
+use crate::id::Node;
 
 /// The name of the one file that says what the directory is for.
 pub(super) const REALM: &str = "realm";

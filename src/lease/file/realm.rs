@@ -4,13 +4,12 @@ use core::fmt;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use crate::epoch::Epoch;
-use crate::lease::LeaseError;
-use crate::lease::file::disk::Disk;
+use crate::id::{Epoch, generate_seed};
+use crate::lease::error::LeaseError;
+use crate::lease::file::disk::{Disk, create, read, unavailable};
 use crate::lease::file::names;
-use crate::lease::file::text::{Fields, Text, create, read, unavailable};
+use crate::lease::file::text::{Fields, Text};
 use crate::lease::realm::Realm;
-use crate::node::generate_seed;
 
 impl Text for Realm {
     const TITLE: &str = "pyflake realm";

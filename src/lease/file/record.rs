@@ -9,9 +9,8 @@
 
 use core::fmt;
 
-use crate::epoch::Epoch;
+use crate::id::{Epoch, Node};
 use crate::lease::file::text::{Fields, Text};
-use crate::node::Node;
 
 /// Where the second slot begins: in another block of the disk.
 pub(super) const SLOT: usize = 4096;

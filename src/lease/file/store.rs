@@ -45,17 +45,18 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::epoch::Epoch;
-use crate::fork;
-use crate::lease::file::disk::Disk;
-use crate::lease::file::names::{self, Files};
-use crate::lease::file::realm;
+use crate::fork::Process;
+use crate::id::{Epoch, Node};
+use crate::lease::error::LeaseError;
+use crate::lease::file::disk::{Disk, create, read, unavailable};
+use crate::lease::file::names::Files;
 use crate::lease::file::record::{Record, Slots};
-use crate::lease::file::text::{Text, create, read, unavailable};
+use crate::lease::file::text::Text;
+use crate::lease::file::{names, realm};
 use crate::lease::label::printable;
 use crate::lease::realm::Realm;
-use crate::lease::{Grant, LeaseError, NodeStatus, Renewal, Request};
-use crate::node::Node;
+use crate::lease::status::NodeStatus;
+use crate::lease::store::{Grant, Renewal, Request};
 
 /// A directory of nodes.
 #[derive(Debug)]
@@ -65,8 +66,8 @@ pub(super) struct Store<D: Disk> {
     epoch: Epoch,
     /// Never locked across a file operation: a fork must not find it locked for long.
     held: Mutex<HashMap<Node, Held<D>>>,
-    /// The process that opened it (see `fork::generation`).
-    generation: u64,
+    /// The process that opened it.
+    process: Process,
 }
 
 /// A node that was acquired here.
@@ -131,8 +132,7 @@ impl<D: Disk> Store<D> {
 
     fn for_realm(disk: D, dir: &Path, realm: &Realm, epoch: Epoch) -> Result<Self, LeaseError> {
         realm.check(epoch, &dir.display())?;
-        fork::guard()?;
-        Ok(Store { disk, dir: dir.into(), epoch, held: Mutex::default(), generation: fork::generation() })
+        Ok(Store { disk, dir: dir.into(), epoch, held: Mutex::default(), process: Process::current()? })
     }
 
     pub(super) fn epoch(&self) -> Epoch {
@@ -319,7 +319,7 @@ impl<D: Disk> Store<D> {
 
     /// A child's store is a copy of its parent's: its grants are the parent's to write about.
     fn not_forked(&self) -> Result<(), LeaseError> {
-        if self.generation == fork::generation() {
+        if self.process.is_current() {
             return Ok(());
         }
         let source = "it was opened before this process was forked: open it again".into();
@@ -496,7 +496,7 @@ const INDICES: u64 = Node::COUNT as u64;
 
 #[expect(clippy::cast_possible_truncation, reason = "an index is below 1024")]
 fn node_at(index: u64) -> Node {
-    Node::from_index(index as u16)
+    Node::at(index as u16)
 }
 
 const GONE: &str = "has no record any more: it was deleted, by hand or by a later tenure";

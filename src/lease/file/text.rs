@@ -4,14 +4,6 @@
 
 use core::fmt;
 use core::str::{FromStr, Lines};
-use std::io::{self, ErrorKind};
-use std::path::Path;
-
-use crate::lease::LeaseError;
-use crate::lease::file::disk::Disk;
-
-/// No file is longer: what is read past it would be refused anyway.
-pub(super) const MAX_BYTES: u64 = 8192;
 
 /// A kind of file. What is wrong with one is told as the end of a sentence that begins with its name.
 pub(super) trait Text: fmt::Display + Sized {
@@ -67,32 +59,4 @@ impl Fields<'_> {
 /// FNV-1a, which notices every change of a single byte for certain. It guards against accidents, not against people.
 fn checksum(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |sum, &byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
-/// Creates a file, and syncs it.
-pub(super) fn create<D: Disk>(disk: &D, path: &Path, bytes: &[u8]) -> Result<D::File, LeaseError> {
-    let file = disk.create(path).map_err(|error| unavailable("creating", path, error))?;
-    let written = disk.write(&file, 0, bytes).and_then(|()| disk.sync(&file));
-    written.map(|()| file).map_err(|error| {
-        let _ = disk.remove(path);
-        unavailable("writing", path, error)
-    })
-}
-
-/// Reads a file, if it is there.
-pub(super) fn read<T>(
-    disk: &impl Disk,
-    path: &Path,
-    parse: impl Fn(&[u8]) -> Result<T, String>,
-    corrupt: impl Fn(String) -> LeaseError,
-) -> Result<Option<T>, LeaseError> {
-    match disk.read(path) {
-        Ok(bytes) => parse(&bytes).map(Some).map_err(corrupt),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(unavailable("reading", path, error)),
-    }
-}
-
-pub(super) fn unavailable(doing: &str, path: &Path, error: io::Error) -> LeaseError {
-    LeaseError::Unavailable { doing: format!("{doing} {}", path.display()), source: error.into() }
 }

@@ -15,8 +15,8 @@ use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::types::{PgLsn, ToSql, Type};
 use tokio_postgres::{CancelToken, Client, Config, Row, Socket};
 
-use crate::fork;
-use crate::lease::LeaseError;
+use crate::fork::Process;
+use crate::lease::error::LeaseError;
 
 /// A value of a statement, with the type that it is sent as, so that the server need not be asked.
 #[derive(Clone, Copy)]
@@ -66,8 +66,8 @@ pub(super) struct Link {
     connect_timeout: Duration,
     statement_timeout: Duration,
     session: Mutex<Option<Session>>,
-    /// The process that made it (see `fork::generation`).
-    generation: u64,
+    /// The process that made it.
+    process: Process,
 }
 
 /// An open connection, and the runtime that drives it while a call lasts.
@@ -110,9 +110,8 @@ impl Link {
         connect_timeout: Duration,
         statement_timeout: Duration,
     ) -> Result<Self, LeaseError> {
-        fork::guard()?;
-        let (session, generation) = (Mutex::default(), fork::generation());
-        Ok(Link { config, connect, connect_timeout, statement_timeout, session, generation })
+        let (session, process) = (Mutex::default(), Process::current()?);
+        Ok(Link { config, connect, connect_timeout, statement_timeout, session, process })
     }
 
     /// Runs one statement, which is one transaction; it is done for good when the answer is here.
@@ -153,7 +152,7 @@ impl Link {
         work: impl AsyncFnOnce(&Client) -> Result<T, tokio_postgres::Error> + Send,
     ) -> Result<T, LeaseError> {
         let unavailable = |source| LeaseError::Unavailable { doing: format!("{doing} at {}", self.place()), source };
-        if self.generation != fork::generation() {
+        if !self.process.is_current() {
             return Err(unavailable("it was opened before this process was forked: open it again".into()));
         }
         // A runtime refuses to run on a thread that runs another one, as in async code. There a thread of its own does the
@@ -244,7 +243,7 @@ impl fmt::Debug for Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        if self.generation != fork::generation() {
+        if !self.process.is_current() {
             // The socket is the parent's: a goodbye from here would end it there.
             mem::forget(self.session.get_mut().unwrap_or_else(PoisonError::into_inner).take());
         }

@@ -55,7 +55,7 @@
 //! generation. It ends every tenure by its row, so that statements that have read the realm before it change nothing: they
 //! find another nonce under the row's lock, or take the row with the floor that the fence has left.
 
-use crate::lease::LeaseError;
+use crate::lease::error::LeaseError;
 use crate::lease::postgres::identity::{Identity, quoted};
 
 /// The server's clock in Unix milliseconds, as it was when the statement came.

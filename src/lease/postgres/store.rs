@@ -7,14 +7,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSqlOwned, PgLsn};
 
-use crate::epoch::Epoch;
+use crate::id::{Epoch, Node};
+use crate::lease::error::LeaseError;
 use crate::lease::label::printable;
 use crate::lease::postgres::identity::{Identity, file_of, words};
 use crate::lease::postgres::link::{Link, Value};
 use crate::lease::postgres::statements::Statements;
 use crate::lease::realm::{Realm, check_window};
-use crate::lease::{Grant, LeaseError, NodeStatus, Owner, Renewal, Request};
-use crate::node::Node;
+use crate::lease::status::NodeStatus;
+use crate::lease::store::{Grant, Owner, Renewal, Request};
 
 /// A realm on a server.
 #[derive(Debug)]
@@ -506,7 +507,7 @@ impl Store {
     }
 
     fn node(&self, row: &Row) -> Result<Node, LeaseError> {
-        Ok(Node::with_index(self.unsigned(row, "node")?)?)
+        Ok(Node::from_index(self.unsigned(row, "node")?)?)
     }
 
     fn unsigned(&self, row: &Row, column: &str) -> Result<u64, LeaseError> {

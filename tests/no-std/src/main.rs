@@ -132,7 +132,7 @@ extern "C" fn main(_: c_int, _: *const *const u8) -> c_int {
     let id = ids[0];
     assert_eq!(id.to_string().parse(), Ok(id));
     assert_eq!("7/16".parse::<Node>().ok(), Node::new(7, 16).ok());
-    assert!(Node::with_index(1024).unwrap_err().to_string().contains("1024"));
+    assert!(Node::from_index(1024).unwrap_err().to_string().contains("1024"));
 
     // SAFETY: the text ends in a zero.
     unsafe { puts(c"no_std: 50,000 IDs, all different and increasing".to_bytes_with_nul().as_ptr()) };

@@ -88,7 +88,7 @@ pub(crate) fn occupy_all_but_one(leases: &Path) -> Vec<File> {
     FileStore::open(leases, EPOCH).unwrap();
     (1..Node::COUNT as u64)
         .map(|index| {
-            let node = Node::with_index(index).unwrap();
+            let node = Node::from_index(index).unwrap();
             let lock = File::create(leases.join(format!("node-{:02}-{:02}.lock", node.pid(), node.seed()))).unwrap();
             lock.try_lock().unwrap();
             lock

@@ -9,9 +9,11 @@ use std::{env, fs, process, thread};
 
 use super::sim::{DIR, Habit, Machine, Plan, SimDisk};
 use super::{EPOCH, NOW, WINDOW, node, request};
-use crate::epoch::Epoch;
+use crate::id::Epoch;
+use crate::lease::error::LeaseError;
+use crate::lease::file::FileStore;
 use crate::lease::file::store::Store;
-use crate::lease::{FileStore, Grant, LeaseError, LeaseStore, Owner, Renewal, Request};
+use crate::lease::store::{Grant, LeaseStore, Owner, Renewal, Request};
 
 /// A directory of a test's own.
 pub(super) struct TempDir(PathBuf);

@@ -8,7 +8,7 @@ use cpu_time::ThreadTime;
 
 use super::behaviour::TempDir;
 use super::{NOW, request};
-use crate::lease::{LeaseStore, Renewal};
+use crate::lease::store::{LeaseStore, Renewal};
 
 const RENEWALS: u32 = 300;
 

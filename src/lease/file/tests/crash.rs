@@ -4,8 +4,9 @@ use std::path::Path;
 
 use super::sim::{DIR, Habit, Machine, Plan, SimDisk, Tears, Trouble};
 use super::{EPOCH, NOW, WINDOW, node, request};
+use crate::lease::error::LeaseError;
 use crate::lease::file::store::Store;
-use crate::lease::{Grant, LeaseError, Renewal};
+use crate::lease::store::{Grant, Renewal};
 
 /// What a run or a restart must not do.
 #[derive(Debug, PartialEq, Eq)]

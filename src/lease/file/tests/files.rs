@@ -4,12 +4,13 @@ use std::path::Path;
 
 use super::sim::{DIR, Habit, Machine, Plan, SimDisk};
 use super::{EPOCH, NOW, WINDOW, node, request};
-use crate::epoch::Epoch;
+use crate::id::Epoch;
+use crate::lease::error::LeaseError;
 use crate::lease::file::names;
 use crate::lease::file::record::{OldRecord as Record, Record as Slot, SLOT, Slots};
 use crate::lease::file::store::Store;
 use crate::lease::file::text::Text;
-use crate::lease::{LeaseError, Renewal};
+use crate::lease::store::Renewal;
 
 const NAME: &str = "node-03-17.4";
 

@@ -8,7 +8,7 @@ use std::thread;
 use super::sim::{DIR, Habit, SimDisk};
 use super::{EPOCH, NOW, node, request};
 use crate::lease::file::store::Store;
-use crate::lease::{Grant, Renewal};
+use crate::lease::store::{Grant, Renewal};
 
 /// Lets one of several threads take a step at a time.
 #[derive(Default)]

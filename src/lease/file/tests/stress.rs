@@ -10,8 +10,10 @@ use std::{env, fs, thread};
 
 use super::behaviour::TempDir;
 use super::{NOW, node, request};
-use crate::lease::{FileStore, LeaseError, LeaseStore, Renewal};
-use crate::node::random;
+use crate::id::random;
+use crate::lease::error::LeaseError;
+use crate::lease::file::FileStore;
+use crate::lease::store::{LeaseStore, Renewal};
 
 /// A tenure, and the end of the last window that was acknowledged.
 struct Tenure {

@@ -1,0 +1,7 @@
+//! The client: the class of the Python package, with a cache of issued IDs.
+
+mod cache;
+mod pyflake_client;
+
+pub use cache::CachePolicy;
+pub use pyflake_client::{Info, PyflakeClient, PyflakeClientBuilder};

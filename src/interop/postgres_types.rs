@@ -1,0 +1,53 @@
+//! Feature `postgres-types`: an ID is a `BIGINT`, for the crates `postgres` and `tokio-postgres`.
+//!
+//! An ID past `i64::MAX` is an error when it is sent, and a negative number is one when it is read: as a negative
+//! number an ID would sort before all others.
+
+use core::error::Error;
+
+use bytes::BytesMut;
+use postgres_types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
+
+use crate::id::Snowflake;
+
+/// An ID is a parameter of the type `BIGINT`, as in `client.execute("INSERT INTO orders VALUES ($1)", &[&id])`, and what
+/// `row.get("id")` reads from one.
+///
+/// ```
+/// use bytes::BytesMut;
+/// use postgres_types::{FromSql, ToSql, Type};
+/// use pyflake::Snowflake;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error + Sync + Send>> {
+/// let id = Snowflake::from(473_032_512_445_898_752);
+/// let mut sent = BytesMut::new();
+/// id.to_sql(&Type::INT8, &mut sent)?;
+/// assert_eq!(Snowflake::from_sql(&Type::INT8, &sent)?, id);
+/// // What does not fit is an error, and never a negative number.
+/// assert!(Snowflake::from(u64::MAX).to_sql(&Type::INT8, &mut sent).is_err());
+/// # Ok(())
+/// # }
+/// ```
+impl ToSql for Snowflake {
+    /// Refuses an ID past `i64::MAX` with [`Error::BeyondI64`](crate::Error::BeyondI64), which the query then answers.
+    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+        i64::try_from(*self)?.to_sql(ty, out)
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        <i64 as ToSql>::accepts(ty)
+    }
+
+    to_sql_checked!();
+}
+
+impl<'a> FromSql<'a> for Snowflake {
+    /// Refuses a negative number with [`Error::NegativeId`](crate::Error::NegativeId).
+    fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
+        Ok(Snowflake::try_from(i64::from_sql(ty, raw)?)?)
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        <i64 as FromSql>::accepts(ty)
+    }
+}

@@ -1,0 +1,97 @@
+use core::iter::FusedIterator;
+
+use crate::id::Snowflake;
+use crate::layout;
+
+/// A run of IDs that [`Generator::reserve`](crate::Generator::reserve) claimed at once, in increasing order.
+///
+/// It is an iterator that knows its length, holds 24 bytes however long it is, and may be sent to another thread. IDs
+/// that are not taken are lost, not issued again. It is not `Clone`, as a clone would hold the same IDs; for the same
+/// reason do not take a block along into the child of a `fork`, where the parent has it too.
+///
+/// ```
+/// use pyflake::{Epoch, Generator, Node};
+///
+/// let generator = Generator::new(Epoch::TWITTER, Node::new(3, 4)?)?;
+/// let block = generator.reserve(1000)?;
+/// assert_eq!(block.len(), 1000);
+/// assert!(block.is_sorted());
+/// # Ok::<(), pyflake::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Block {
+    /// The next slot to hand out from the front.
+    first: u64,
+    /// One past the last slot.
+    end: u64,
+    node_bits: u64,
+}
+
+impl Block {
+    pub(crate) const fn new(first: u64, len: u64, node_bits: u64) -> Self {
+        Block { first, end: first + len, node_bits }
+    }
+
+    /// Writes the IDs into a slice of the same length, a run within a millisecond at a time.
+    pub(crate) fn write(self, ids: &mut [Snowflake]) {
+        let mut slot = self.first;
+        let mut rest = ids;
+        while !rest.is_empty() {
+            let in_tick = usize::try_from(layout::end_of_begun_tick(slot + 1) - slot).unwrap_or(usize::MAX);
+            let (run, others) = rest.split_at_mut(in_tick.min(rest.len()));
+            // Within a tick the IDs are consecutive numbers: a loop that the compiler can vectorise.
+            let base = layout::id(slot, self.node_bits);
+            // Not `base..`, which overflows behind the last ID of all.
+            for (id, offset) in run.iter_mut().zip(0..) {
+                *id = Snowflake::from(base + offset);
+            }
+            slot += run.len() as u64;
+            rest = others;
+        }
+    }
+
+    fn id(&self, slot: u64) -> Snowflake {
+        Snowflake::from(layout::id(slot, self.node_bits))
+    }
+
+    fn remaining(&self) -> usize {
+        // It was made from a length that is a `usize`.
+        usize::try_from(self.end - self.first).unwrap_or(usize::MAX)
+    }
+}
+
+impl Iterator for Block {
+    type Item = Snowflake;
+
+    #[inline]
+    fn next(&mut self) -> Option<Snowflake> {
+        if self.first == self.end {
+            return None;
+        }
+        let slot = self.first;
+        self.first += 1;
+        Some(self.id(slot))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.remaining(), Some(self.remaining()))
+    }
+
+    fn nth(&mut self, n: usize) -> Option<Snowflake> {
+        self.first += (n as u64).min(self.end - self.first);
+        self.next()
+    }
+}
+
+impl DoubleEndedIterator for Block {
+    fn next_back(&mut self) -> Option<Snowflake> {
+        if self.first == self.end {
+            return None;
+        }
+        self.end -= 1;
+        Some(self.id(self.end))
+    }
+}
+
+impl ExactSizeIterator for Block {}
+impl FusedIterator for Block {}

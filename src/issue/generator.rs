@@ -1,0 +1,440 @@
+//! The generator of one node.
+
+use alloc::sync::Arc;
+use core::convert::Infallible;
+use core::time::Duration;
+
+use crossbeam_utils::CachePadded;
+
+use crate::clock::{Clock, SystemClock, whole_millis};
+use crate::error::Error;
+use crate::fork::Process;
+use crate::id::{Epoch, Node, Record, Snowflake};
+use crate::issue::block::Block;
+use crate::issue::stats::{Counters, Stats};
+use crate::issue::timeline::{Instant, Refusal, Run, Spread, Timeline, Wanted};
+use crate::issue::wait::Wait;
+use crate::layout;
+use crate::trace;
+
+/// Issues IDs for one node: unique, and increasing for each thread that calls it.
+///
+/// Every method takes `&self`, so threads share one generator by reference, in an [`Arc`], or as a `static` behind a
+/// `OnceLock` or `LazyLock`. There is no lock in it: an ID is one clock read and one atomic operation.
+///
+/// All generators of a process for one epoch and node issue from one timeline, so building a second one, dropping one
+/// and building it again, or going back to an earlier node repeats nothing. (A generator on a simulated clock such as
+/// [`ManualClock`](crate::ManualClock) is the exception: it has a timeline of its own.) What a process cannot see is
+/// another process with the same node; give each one its own.
+///
+/// ```
+/// use std::sync::Arc;
+/// use pyflake::{Epoch, Generator, Node};
+///
+/// let epoch = Epoch::from_unix_millis(1_555_301_520_000);
+/// let generator = Arc::new(Generator::new(epoch, Node::new(6, 17)?)?);
+/// let workers: Vec<_> = (0..4)
+///     .map(|_| {
+///         let generator = Arc::clone(&generator);
+///         std::thread::spawn(move || generator.next_id())
+///     })
+///     .collect();
+/// for worker in workers {
+///     println!("{}", worker.join().expect("the worker ran")?);
+/// }
+/// # Ok::<(), pyflake::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Generator<C = SystemClock> {
+    pub(super) timeline: Arc<Timeline>,
+    pub(super) epoch: Epoch,
+    pub(super) node_bits: u64,
+    pub(super) node: Node,
+    pub(super) wait: Wait,
+    pub(super) max_wait: Duration,
+    pub(super) max_lead: Duration,
+    pub(super) spread: Spread,
+    pub(super) clock: C,
+    /// The process that built it.
+    pub(super) process: Process,
+    pub(super) leased: bool,
+    /// On lines of their own: what races count must not take the fields above from the other threads.
+    pub(super) counters: CachePadded<Counters>,
+}
+
+impl<C> Generator<C> {
+    /// How far its IDs may be ahead of the clock.
+    pub(crate) fn max_lead(&self) -> Duration {
+        self.max_lead
+    }
+}
+
+impl<C: Clock> Generator<C> {
+    /// Issues the next ID.
+    ///
+    /// When the 4096 IDs of this millisecond are issued it waits for the next one (see [`Wait`]), and as long as other
+    /// callers are in front of it: at most `max_wait` by the generator's clock.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::WaitTooLong`] at once if the wait would be longer than `max_wait`: the clock is far behind the IDs
+    ///   issued, or too many are reserved.
+    /// - [`Error::ClockStalled`] if the clock does not keep up while this waits; after another `max_wait`.
+    /// - [`Error::EpochInFuture`], [`Error::EndOfTime`] if the clock leaves the 42 bits.
+    /// - [`Error::Forked`] in the child of a `fork`.
+    /// - [`Error::LeaseLost`], [`Error::PastLease`] from a leased generator whose window has ended.
+    #[inline]
+    pub fn next_id(&self) -> Result<Snowflake, Error> {
+        match self.add() {
+            Ok(slot) => Ok(self.id(slot)),
+            Err(tick) => self.next_id_anew(tick),
+        }
+    }
+
+    /// The rest of [`next_id`](Self::next_id) if the clock's tick is not open for additions.
+    #[inline(never)]
+    pub(crate) fn next_id_anew(&self, tick: u64) -> Result<Snowflake, Error> {
+        self.claim_at(1, tick).map_or_else(|| self.claim_and_wait(1), Ok).map(|slot| self.id(slot))
+    }
+
+    /// Issues the next ID if that is possible without waiting.
+    ///
+    /// It is the building block for runtimes that must not block: on [`Error::Exhausted`] let the task sleep for
+    /// `retry_after`, then try again, and again if other callers were faster or the clock runs slow.
+    ///
+    /// Nothing is held between two tries, so a task may be dropped there.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use pyflake::{Epoch, Error, Generator, Node, Snowflake};
+    ///
+    /// // `sleep` is the runtime's.
+    /// async fn next_id<F: Future<Output = ()>>(
+    ///     generator: &Generator,
+    ///     sleep: impl Fn(Duration) -> F,
+    /// ) -> Result<Snowflake, Error> {
+    ///     loop {
+    ///         match generator.try_next_id() {
+    ///             Err(Error::Exhausted { retry_after }) => sleep(retry_after).await,
+    ///             done => return done,
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// # let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    /// # let generator = Generator::new(Epoch::TWITTER, Node::new(11, 2)?)?;
+    /// # let sleep = |time| std::future::ready(std::thread::sleep(time));
+    /// # let future = std::pin::pin!(next_id(&generator, sleep));
+    /// # assert!(matches!(future.poll(&mut context), std::task::Poll::Ready(Ok(_))));
+    /// # Ok::<(), pyflake::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Exhausted`] where [`next_id`](Self::next_id) would wait, otherwise the same.
+    #[inline]
+    pub fn try_next_id(&self) -> Result<Snowflake, Error> {
+        match self.add() {
+            Ok(slot) => Ok(self.id(slot)),
+            Err(tick) => self.try_next_id_anew(tick),
+        }
+    }
+
+    /// The rest of [`try_next_id`](Self::try_next_id), as `next_id_anew`.
+    #[inline(never)]
+    fn try_next_id_anew(&self, tick: u64) -> Result<Snowflake, Error> {
+        self.claim_at(1, tick).map_or_else(|| self.claim_now(1), Ok).map(|slot| self.id(slot))
+    }
+
+    /// Claims a run of `n` consecutive IDs with one compare-and-swap; none for 0.
+    ///
+    /// A run may be longer than the rest of this millisecond, or than 4096: it then continues through the following
+    /// ones, and this waits until the last of them has begun, so that no ID is handed out before its time. Other
+    /// callers get the IDs after it.
+    ///
+    /// # Errors
+    ///
+    /// As [`next_id`](Self::next_id). A run of about `4096 * max_wait` in milliseconds and more is refused with
+    /// [`Error::WaitTooLong`], four million by default.
+    pub fn reserve(&self, n: usize) -> Result<Block, Error> {
+        let n = n as u64;
+        if n == 0 {
+            return Ok(Block::new(0, 0, self.node_bits));
+        }
+        let first = self.claim_at(n, self.tick()).map_or_else(|| self.claim_and_wait(n), Ok)?;
+        Ok(Block::new(first, n, self.node_bits))
+    }
+
+    /// Fills a slice with consecutive IDs, claimed with one compare-and-swap.
+    ///
+    /// It waits as [`reserve`](Self::reserve) does, and is the cheapest way to many IDs.
+    ///
+    /// ```
+    /// use pyflake::{Epoch, Generator, Node, Snowflake};
+    ///
+    /// let generator = Generator::new(Epoch::TWITTER, Node::new(5, 6)?)?;
+    /// let mut ids = [Snowflake::default(); 256];
+    /// generator.fill(&mut ids)?;
+    /// assert!(ids.is_sorted());
+    /// # Ok::<(), pyflake::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`reserve`](Self::reserve); the slice is then as it was.
+    pub fn fill(&self, ids: &mut [Snowflake]) -> Result<(), Error> {
+        self.reserve(ids.len()).map(|block| block.write(ids))
+    }
+
+    /// Issues IDs as [`Record`]s, taken apart and numbered from 1, without end: what the Python package's generator
+    /// yields.
+    ///
+    /// Each step waits as [`next_id`](Self::next_id) does. After an error the iterator can be asked again; only issued
+    /// IDs are numbered.
+    ///
+    /// ```
+    /// use pyflake::{Epoch, Generator, Node};
+    ///
+    /// let generator = Generator::new(Epoch::TWITTER, Node::new(7, 8)?)?;
+    /// for (record, idx) in generator.records().take(3).zip(1..) {
+    ///     let record = record?;
+    ///     assert_eq!((record.pid, record.seed, record.idx), (7, 8, idx));
+    /// }
+    /// # Ok::<(), pyflake::Error>(())
+    /// ```
+    pub fn records(&self) -> Records<'_, C> {
+        Records { generator: self, issued: 0 }
+    }
+
+    /// The epoch the IDs count from.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// The node that issues.
+    #[must_use]
+    pub fn node(&self) -> Node {
+        self.node
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn max_wait(&self) -> Duration {
+        self.max_wait
+    }
+
+    /// The clock it reads.
+    #[must_use]
+    pub fn clock(&self) -> &C {
+        &self.clock
+    }
+
+    /// What the generator has gone through: waits, lost races, the clock's lead over the wall.
+    ///
+    /// ```
+    /// use pyflake::{Epoch, Generator, Node};
+    ///
+    /// let generator = Generator::new(Epoch::TWITTER, Node::new(9, 9)?)?;
+    /// for _ in 0..5000 {
+    ///     generator.next_id()?;
+    /// }
+    /// println!("{:?}", generator.stats());
+    /// # Ok::<(), pyflake::Error>(())
+    /// ```
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let left = |until| Duration::from_millis(until).saturating_sub(self.clock.unix_time());
+        Stats {
+            waits: self.counters.waits.get(),
+            waited: Duration::from_nanos(self.counters.waited.get()),
+            lost_races: self.counters.lost_races.get(),
+            clock: self.clock.stats(),
+            lead: self.time_until(layout::tick_of_slot(self.timeline.free().saturating_sub(1))),
+            window_left: self.leased.then(|| self.window_end().map_or(Duration::ZERO, left)),
+        }
+    }
+
+    /// Opens the window of a lease, in Unix milliseconds, unless another lease of this process governs the node's.
+    pub(crate) fn open(&self, floor: u64, until: u64) -> Result<(), Error> {
+        if !self.timeline.govern() {
+            return Err(Error::NodeInUse { node: self.node, leased: true });
+        }
+        self.timeline.open(self.tick_at(floor), self.tick_at(until));
+        Ok(())
+    }
+
+    /// Extends the window of a lease, in Unix milliseconds.
+    pub(crate) fn extend(&self, until: u64) {
+        self.timeline.extend(self.tick_at(until));
+    }
+
+    /// The first Unix millisecond past the window; `None` where issue is closed.
+    pub(crate) fn window_end(&self) -> Option<u64> {
+        self.timeline.limit().map(|limit| self.epoch.unix_millis(limit))
+    }
+
+    /// Ends the window of a lease, and returns the Unix millisecond after the last one that an ID was issued in.
+    pub(crate) fn end(&self) -> u64 {
+        self.epoch.unix_millis(layout::tick_of_slot(layout::end_of_begun_tick(self.timeline.abandon())))
+    }
+
+    /// The first Unix millisecond that has an ID left.
+    pub(crate) fn next_time(&self) -> u64 {
+        self.epoch.unix_millis(layout::tick_of_slot(self.timeline.free()))
+    }
+
+    /// The tick of a Unix millisecond; at most the end of 42 bits, and 0 before the epoch.
+    fn tick_at(&self, unix_millis: u64) -> u64 {
+        unix_millis.saturating_sub(self.epoch.as_unix_millis()).min(layout::TICKS)
+    }
+
+    /// Refuses where the generator can issue no more.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.timeline.limit().is_none() { Err(self.closed()) } else { Ok(()) }
+    }
+
+    /// Why the timeline is closed: a node without a lease is closed by a fork alone.
+    fn closed(&self) -> Error {
+        if self.leased && self.process.is_current() { Error::LeaseLost } else { Error::Forked }
+    }
+
+    /// Issues an ID in a tick that the clock has reached, if there is one left.
+    pub(crate) fn issue_at(&self, tick: u64) -> Option<Snowflake> {
+        self.claim_at(1, tick).map(|slot| self.id(slot))
+    }
+
+    /// Claims a run of `n` IDs in a tick that the clock has reached, if there are so many left.
+    pub(crate) fn reserve_at(&self, n: usize, tick: u64) -> Option<Block> {
+        self.claim_run(Wanted::exactly(n as u64), tick).map(|run| self.block(run))
+    }
+
+    /// Claims up to `n` IDs, at least 1, in a tick that the clock has reached, if there are any left.
+    pub(crate) fn reserve_some_at(&self, n: usize, tick: u64) -> Option<Block> {
+        self.claim_run(Wanted { least: 1, most: n as u64 }, tick).map(|run| self.block(run))
+    }
+
+    fn block(&self, run: Run) -> Block {
+        Block::new(run.first, run.len, self.node_bits)
+    }
+
+    /// The clock's tick. Before the epoch this wraps to one far past 42 bits, which the timeline leaves to the slow path.
+    #[inline]
+    pub(crate) fn tick(&self) -> u64 {
+        self.clock.unix_millis().wrapping_sub(self.epoch.as_unix_millis())
+    }
+
+    /// Claims a slot of the clock's tick by addition, or returns that tick.
+    #[inline]
+    pub(crate) fn add(&self) -> Result<u64, u64> {
+        self.timeline.add(|| self.tick())
+    }
+
+    /// Claims `n` slots that need no wait at a tick that the clock has reached; returns the first of them.
+    ///
+    /// `None` leaves the reason to [`claim_within`](Self::claim_within), which reads the clock at full resolution.
+    #[inline]
+    pub(crate) fn claim_at(&self, n: u64, tick: u64) -> Option<u64> {
+        self.claim_run(Wanted::exactly(n), tick).map(|run| run.first)
+    }
+
+    #[inline]
+    pub(crate) fn id(&self, slot: u64) -> Snowflake {
+        Snowflake::from(layout::id(slot, self.node_bits))
+    }
+
+    #[inline(never)]
+    fn claim_run(&self, wanted: Wanted, tick: u64) -> Option<Run> {
+        let at = Instant { tick, reach: tick };
+        let claim = self.timeline.claim(wanted, self.spread, &self.counters.lost_races, || Ok::<_, Infallible>(at));
+        claim.unwrap_or_else(|never| match never {}).ok()
+    }
+
+    /// Claims `n` slots that can be handed out at once.
+    #[cold]
+    #[inline(never)]
+    fn claim_now(&self, n: u64) -> Result<u64, Error> {
+        match self.claim_within(n, Duration::ZERO)? {
+            Ok(run) => Ok(run.first),
+            Err(last_tick) => Err(Error::Exhausted { retry_after: self.time_until_due(last_tick) }),
+        }
+    }
+
+    /// Claims `n` slots and waits until they can be handed out.
+    #[cold]
+    #[inline(never)]
+    fn claim_and_wait(&self, n: u64) -> Result<u64, Error> {
+        let run = match self.claim_within(n, self.max_wait)? {
+            Ok(run) => run,
+            Err(last_tick) => {
+                return Err(Error::WaitTooLong { wait: self.time_until_due(last_tick), max_wait: self.max_wait });
+            }
+        };
+        let last_tick = layout::tick_of_slot(run.first + n - 1);
+        if run.ahead && !self.time_until_due(last_tick).is_zero() {
+            let due = Duration::from_millis(self.epoch.unix_millis(last_tick)).saturating_sub(self.max_lead);
+            let waited = self.wait.until(&self.clock, due, self.max_wait);
+            self.count_wait(waited.inspect_err(|error| trace::stalled(self.node, error))?);
+        }
+        Ok(run.first)
+    }
+
+    /// Counts that a caller waited, and for how long, and tells it.
+    pub(crate) fn count_wait(&self, waited: Duration) {
+        self.counters.waits.add(1);
+        self.counters.waited.add(u64::try_from(waited.as_nanos()).unwrap_or(u64::MAX));
+        trace::waited(self.node, waited);
+    }
+
+    /// Claims `n` slots that can be handed out in at most `patience`, or says the tick they would end in.
+    fn claim_within(&self, n: u64, patience: Duration) -> Result<Result<Run, u64>, Error> {
+        let claim = self.timeline.claim(Wanted::exactly(n), self.spread, &self.counters.lost_races, || {
+            let now = self.clock.unix_time();
+            let tick = self.epoch.tick(whole_millis(now))?;
+            // Past the end of time the limit refuses, so the reach need not.
+            let latest = whole_millis(now.saturating_add(self.max_lead).saturating_add(patience));
+            Ok::<_, Error>(Instant { tick, reach: latest - self.epoch.as_unix_millis() })
+        })?;
+        match claim {
+            Ok(run) => Ok(Ok(run)),
+            Err(Refusal::Ahead { last_tick }) => Ok(Err(last_tick)),
+            Err(Refusal::Closed) => Err(self.closed()),
+            Err(Refusal::Limit { last_tick, limit }) => {
+                let end = self.epoch.unix_millis(last_tick);
+                Err(if limit == layout::TICKS {
+                    Error::EndOfTime { epoch: self.epoch.as_unix_millis(), now: end }
+                } else {
+                    Error::PastLease { end, until: self.epoch.unix_millis(limit) }
+                })
+            }
+        }
+    }
+
+    /// The time until a tick, by the generator's clock.
+    fn time_until(&self, tick: u64) -> Duration {
+        Duration::from_millis(self.epoch.unix_millis(tick)).saturating_sub(self.clock.unix_time())
+    }
+
+    /// The time until IDs of a tick may be handed out.
+    fn time_until_due(&self, tick: u64) -> Duration {
+        self.time_until(tick).saturating_sub(self.max_lead)
+    }
+}
+
+/// The endless iterator of [`Generator::records`].
+#[derive(Debug)]
+#[must_use = "iterators are lazy: nothing is issued until it is asked"]
+pub struct Records<'a, C = SystemClock> {
+    generator: &'a Generator<C>,
+    issued: u64,
+}
+
+impl<C: Clock> Iterator for Records<'_, C> {
+    type Item = Result<Record, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        Some(self.generator.next_id().map(|id| {
+            self.issued += 1;
+            id.record(self.generator.epoch, self.issued)
+        }))
+    }
+}
