@@ -1,8 +1,9 @@
-//! A lease in a directory of a process that gets no thread, or no file, for a while.
+//! A lease in a directory, in a process that can start no thread or open no file for a while. A test binary of its own, as it
+//! starts itself again as that process.
 #![cfg(target_os = "linux")]
 #![expect(unsafe_code, reason = "std sets no limits of a process, and no user")]
 
-#[path = "util/scarce.rs"]
+#[path = "../util/scarce.rs"]
 mod scarce_worker;
 
 use std::fs::{self, Permissions};
