@@ -537,8 +537,8 @@ impl Look {
     /// The realm's row, if nodes may be acquired.
     fn check(&self, epoch: Epoch) -> Result<&Record, LeaseError> {
         if !self.syncs {
-            return Err(LeaseError::Corrupt {
-                record: self.place.clone(),
+            return Err(LeaseError::Unsafe {
+                store: self.place.clone(),
                 reason: "is on a server with fsync off, which forgets windows in a crash of its machine".into(),
                 remedy: "set fsync = on in its postgresql.conf, and reload it".into(),
             });
@@ -570,8 +570,7 @@ impl Look {
     }
 
     fn missing(&self) -> LeaseError {
-        let source = "it does not exist; PostgresStore::open creates it".into();
-        LeaseError::Unavailable { doing: format!("reading {}", self.place), source }
+        LeaseError::NotFound { store: self.place.clone(), remedy: "create it with PostgresStore::open".into() }
     }
 }
 
@@ -585,9 +584,10 @@ fn index(node: Node) -> i64 {
 }
 
 fn signed(number: u64) -> Result<i64, LeaseError> {
-    let too_large = |_| LeaseError::Unavailable {
-        doing: "preparing a statement".into(),
-        source: format!("{number} does not fit a bigint; the largest is {}", i64::MAX).into(),
+    let too_large = |_| LeaseError::InvalidConfig {
+        setting: format!("the number {number}"),
+        reason: format!("is above {}, the largest bigint", i64::MAX),
+        remedy: "use an epoch, a window and a clock below it".into(),
     };
     i64::try_from(number).map_err(too_large)
 }
