@@ -71,7 +71,7 @@ fn the_child_is_refused_what_the_parent_issues_from() {
         first_failure(&[
             refused(leased.generate().err()),
             leased.lease().is_some_and(|lease| lease.state() == LeaseState::Lost),
-            !leased.can_issue() && !client.can_issue(),
+            !leased.can_issue() && !client.can_issue() && !generator.can_issue(),
             refused(generator.next_id().err()),
             refused(generator.try_next_id().err()),
             refused(generator.reserve(1).err()),

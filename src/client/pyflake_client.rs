@@ -192,7 +192,7 @@ impl<C: Clock + Clone> PyflakeClient<C> {
     pub fn can_issue(&self) -> bool {
         match &self.lease {
             Some(lease) => lease.can_issue(),
-            None => self.generator.get().is_some_and(|generator| generator.check().is_ok()),
+            None => self.generator.get().is_some_and(Generator::can_issue),
         }
     }
 

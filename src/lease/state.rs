@@ -2,8 +2,8 @@
 
 use crate::id::Node;
 
-/// What a [`LeasedGenerator`](crate::lease::LeasedGenerator) does when its lease is lost: another owner has the node, by an operator's hand or because
-/// the store took this one for dead.
+/// What a [`LeasedGenerator`](crate::lease::LeasedGenerator) does when its lease is lost: another owner has the node, by
+/// an operator's hand or because the store took this one for dead.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnLost {
@@ -16,7 +16,7 @@ pub enum OnLost {
 
 /// The state of a lease.
 ///
-/// A health check asks [`can_issue`](Self::can_issue).
+/// A health check asks [`can_issue`](Self::can_issue), which also covers states that are added later.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]

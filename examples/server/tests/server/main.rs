@@ -381,7 +381,7 @@ fn health_is_503_when_the_window_has_ended() {
         thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(get(&runtime, server.address, "/id").status, StatusCode::OK);
-    assert_unavailable(&runtime, &server, "degraded");
+    assert_unavailable(&runtime, &server, "expired");
     // The directory is there again, and so are the IDs.
     fs::rename(dir.path().join("gone"), &leases).unwrap();
     await_status(&runtime, &server, "/health", StatusCode::OK);
