@@ -10,7 +10,6 @@ use crate::lease::realm::check_name;
 /// it, as after a failover.
 #[non_exhaustive]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Identity {
     /// The server's own: cluster, timeline, database and table, with the WAL position and the server's start.
     ///
