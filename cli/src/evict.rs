@@ -14,8 +14,12 @@ for one with a long window whose holder is known to be dead. No ID is issued twi
 holder starts where it ends. But a holder that lives loses its node at its next renewal: it issues nothing until it has
 another one, or ever again if it was told to stop when its lease is lost.
 
-Example:
-  pyflake evict postgres://app@db.internal/app 7/16 --force")]
+A node of a directory is free as soon as its holder's process has ended. There this is for a process that is stopped, or
+for a child that keeps its parent's lock.
+
+Examples:
+  pyflake evict postgres://app@db.internal/app 7/16 --force
+  pyflake evict /var/lib/pyflake 7/16 --force")]
 pub(crate) struct Evict {
     #[command(flatten)]
     store: StoreArgs,
@@ -27,16 +31,24 @@ pub(crate) struct Evict {
     force: bool,
 }
 
+const RISK: &str = "a holder that lives loses its node at its next renewal, and issues no ID until it has another";
+
 impl Evict {
     pub(crate) fn run(&self) -> Result<(), Failure> {
         let location = self.store.location()?;
-        let risk = "a holder that lives loses its node at its next renewal, and issues no ID until it has another";
-        if !self.force && !matches!(location, Location::Directory(_)) {
-            return Err(Failure::input(format!("{risk}; if it is dead, say so with --force (see --help)")));
+        if !self.force {
+            return Err(match location {
+                Location::Directory(_) => Failure::input(
+                    "nothing to do: a node of a directory is free as soon as its holder's process has ended, so end \
+                     that; if it cannot be ended, use --force (see --help)",
+                ),
+                #[cfg(any(feature = "lease-etcd", feature = "lease-postgres"))]
+                _ => Failure::input(format!("{RISK}; if it is dead, say so with --force (see --help)")),
+            });
         }
-        let holder = location.existing()?.evict(self.node)?;
+        let holder = location.open_existing()?.evict(self.node).map_err(Failure::lease)?;
         let holder = holder.ok_or_else(|| Failure::input(format!("nobody holds {}", self.node)))?;
-        crate::say("warning", risk);
+        crate::say("warning", RISK);
         crate::print(format_args!("evicted {holder} from {}", self.node))
     }
 }

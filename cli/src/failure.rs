@@ -24,10 +24,13 @@ impl Failure {
         Failure::Runtime(error.to_string())
     }
 
-    /// A lease that could not be had: what was asked for is wrong, or the store is.
+    /// A store that failed: the user named a wrong one or none, or the store is at fault.
     pub(crate) fn lease(error: LeaseError) -> Self {
         match error {
-            LeaseError::RealmMismatch { .. } | LeaseError::Generator(_) => Failure::input(error),
+            LeaseError::InvalidConfig { .. }
+            | LeaseError::NotFound { .. }
+            | LeaseError::RealmMismatch { .. }
+            | LeaseError::Generator(_) => Failure::input(error),
             _ => Failure::runtime(error),
         }
     }

@@ -10,7 +10,7 @@ use std::thread;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use pyflake::layout::{IDS_PER_TICK, MAX_PID, MAX_SEED, PID_BITS, SEED_BITS};
-use pyflake::lease::{LeaseState, LeasedGenerator};
+use pyflake::lease::LeasedGenerator;
 use pyflake::{Epoch, Error, Generator, Node, Snowflake, generate_seed};
 
 use crate::args::{EpochArg, number};
@@ -130,7 +130,7 @@ impl Generate {
         if let Some(lease) = &self.lease {
             let store = Location::parse(lease, &self.realm)?.open(self.epoch.get())?;
             let generator = LeasedGenerator::new(store).map_err(Failure::lease)?;
-            if let LeaseState::Held { node, .. } = generator.state() {
+            if let Some(node) = generator.state().node() {
                 say("note", &format!("holds pid {}, seed {} under a lease", node.pid(), node.seed()));
             }
             return Ok(Issuer::Leased(generator));

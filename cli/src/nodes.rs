@@ -47,7 +47,8 @@ struct Row<'a> {
 
 impl Nodes {
     pub(crate) fn run(&self) -> Result<(), Failure> {
-        let (epoch, nodes) = self.store.location()?.existing()?.nodes().map_err(Failure::runtime)?;
+        let store = self.store.location()?.open_existing()?;
+        let (epoch, nodes) = (store.epoch(), store.nodes().map_err(Failure::lease)?);
         let mut out = BufWriter::new(io::stdout().lock());
         if let Format::Table = self.format {
             let (pid, seed, held, until, acquired, token) = ("PID", "SEED", "HELD", "UNTIL", "ACQUIRED", "TOKEN");

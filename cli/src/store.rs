@@ -37,15 +37,37 @@ pub(crate) struct Remote {
     realm: String,
 }
 
-/// A store that exists and is open.
-pub(crate) enum Existing {
-    Directory(PathBuf),
-    #[cfg(feature = "lease-etcd")]
-    Etcd(Box<pyflake::lease::EtcdStore>),
-    /// Boxed, as the one above: they are much larger.
-    #[cfg(feature = "lease-postgres")]
-    Postgres(Box<pyflake::lease::PostgresStore>),
+/// The face that all stores have for operators.
+pub(crate) trait Existing: LeaseStore {
+    /// Every node that was ever used.
+    fn nodes(&self) -> Result<Vec<NodeStatus>, LeaseError>;
+
+    /// Ends the lease of a node without its holder; returns the holder's label, if there was one.
+    fn evict(&self, node: Node) -> Result<Option<String>, LeaseError>;
 }
+
+macro_rules! existing {
+    ($($(#[$cfg:meta])? $store:ident),*) => {$(
+        $(#[$cfg])?
+        impl Existing for pyflake::lease::$store {
+            fn nodes(&self) -> Result<Vec<NodeStatus>, LeaseError> {
+                self.nodes()
+            }
+
+            fn evict(&self, node: Node) -> Result<Option<String>, LeaseError> {
+                self.evict(node)
+            }
+        }
+    )*};
+}
+
+existing!(
+    FileStore,
+    #[cfg(feature = "lease-etcd")]
+    EtcdStore,
+    #[cfg(feature = "lease-postgres")]
+    PostgresStore
+);
 
 impl StoreArgs {
     pub(crate) fn location(&self) -> Result<Location, Failure> {
@@ -83,33 +105,25 @@ impl Location {
     }
 
     /// Opens the store for an epoch, and creates it if it is missing.
-    pub(crate) fn open(self, epoch: Epoch) -> Result<Box<dyn LeaseStore>, Failure> {
-        match self {
-            Location::Directory(dir) => Ok(Box::new(FileStore::open(dir, epoch).map_err(Failure::lease)?)),
+    pub(crate) fn open(self, epoch: Epoch) -> Result<Box<dyn Existing>, Failure> {
+        Ok(match self {
+            Location::Directory(dir) => Box::new(FileStore::open(dir, epoch).map_err(Failure::lease)?),
             #[cfg(feature = "lease-etcd")]
-            Location::Etcd(remote) => Ok(Box::new(remote.etcd().open(epoch).map_err(Failure::lease)?)),
+            Location::Etcd(remote) => Box::new(remote.etcd().open(epoch).map_err(Failure::lease)?),
             #[cfg(feature = "lease-postgres")]
-            Location::Postgres(remote) => Ok(Box::new(remote.postgres().open(epoch).map_err(Failure::lease)?)),
-        }
+            Location::Postgres(remote) => Box::new(remote.postgres().open(epoch).map_err(Failure::lease)?),
+        })
     }
 
     /// Opens a store that exists, whatever its epoch.
-    #[cfg_attr(
-        not(any(feature = "lease-etcd", feature = "lease-postgres")),
-        expect(clippy::unnecessary_wraps, reason = "opening a server's store can fail")
-    )]
-    pub(crate) fn existing(self) -> Result<Existing, Failure> {
-        match self {
-            Location::Directory(dir) => Ok(Existing::Directory(dir)),
+    pub(crate) fn open_existing(self) -> Result<Box<dyn Existing>, Failure> {
+        Ok(match self {
+            Location::Directory(dir) => Box::new(FileStore::open_existing(dir).map_err(Failure::lease)?),
             #[cfg(feature = "lease-etcd")]
-            Location::Etcd(remote) => {
-                Ok(Existing::Etcd(Box::new(remote.etcd().open_existing().map_err(Failure::runtime)?)))
-            }
+            Location::Etcd(remote) => Box::new(remote.etcd().open_existing().map_err(Failure::lease)?),
             #[cfg(feature = "lease-postgres")]
-            Location::Postgres(remote) => {
-                Ok(Existing::Postgres(Box::new(remote.postgres().open_existing().map_err(Failure::runtime)?)))
-            }
-        }
+            Location::Postgres(remote) => Box::new(remote.postgres().open_existing().map_err(Failure::lease)?),
+        })
     }
 }
 
@@ -152,31 +166,4 @@ fn is_scheme(text: &str) -> bool {
 #[cfg(not(all(feature = "lease-etcd", feature = "lease-postgres")))]
 fn not_built(store: &str, feature: &str) -> Failure {
     Failure::input(format!("this pyflake cannot keep leases in {store}: build it with --features {feature}"))
-}
-
-impl Existing {
-    /// The epoch of the store, and every node that was ever used.
-    pub(crate) fn nodes(&self) -> Result<(Epoch, Vec<NodeStatus>), LeaseError> {
-        match self {
-            Existing::Directory(dir) => FileStore::inspect(dir),
-            #[cfg(feature = "lease-etcd")]
-            Existing::Etcd(store) => Ok((store.epoch(), store.nodes()?)),
-            #[cfg(feature = "lease-postgres")]
-            Existing::Postgres(store) => Ok((store.epoch(), store.nodes()?)),
-        }
-    }
-
-    /// Ends the lease of a node without its holder; returns the holder's label, if there was one.
-    #[cfg_attr(not(any(feature = "lease-etcd", feature = "lease-postgres")), expect(unused_variables))]
-    pub(crate) fn evict(&self, node: Node) -> Result<Option<String>, Failure> {
-        match self {
-            Existing::Directory(_) => Err(Failure::input(
-                "nothing to do: a node of a directory is free as soon as its holder's process has ended, so end that",
-            )),
-            #[cfg(feature = "lease-etcd")]
-            Existing::Etcd(store) => store.evict(node).map_err(Failure::runtime),
-            #[cfg(feature = "lease-postgres")]
-            Existing::Postgres(store) => store.evict(node).map_err(Failure::runtime),
-        }
-    }
 }

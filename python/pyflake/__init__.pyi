@@ -63,7 +63,7 @@ class _Info(TypedDict):
     generator: bool
 
 _Id: TypeAlias = SupportsIndex | str | Mapping[str, Any]
-_State: TypeAlias = Literal["held", "degraded", "lost", "pending", "released"]
+_State: TypeAlias = Literal["held", "degraded", "expired", "lost", "pending", "released"]
 
 # Errors
 
@@ -223,10 +223,17 @@ class PyflakeClient:
     def _cache(self) -> Mapping[int, _Record]: ...
     @property
     def state(self) -> _State | None:
-        """The state of the lease, for health checks; None without one.
+        """The state of the lease; None without one.
 
-        held: renewed when it was due. degraded: renewing fails, and IDs are issued until the window ends. lost: no IDs
-        until another node is taken. pending: this child of a fork takes its node at its first ID. released: given back.
+        held: renewed when it was due. degraded: renewing fails, and IDs are issued until the window ends. expired: the
+        window has ended, and no IDs until the store answers. lost: no IDs until another node is taken. pending: this child of a fork takes its node at its first ID. released: given back.
+        """
+
+    @property
+    def can_issue(self) -> bool:
+        """Whether IDs can be issued, for health checks: there is a generator, and its lease is held or degraded.
+
+        A child of a fork whose lease is pending can: its first ID takes a node.
         """
 
     @property
@@ -294,6 +301,10 @@ class Generator:
     @property
     def state(self) -> _State | None:
         """The state of the lease, as `PyflakeClient.state`."""
+
+    @property
+    def can_issue(self) -> bool:
+        """Whether IDs can be issued, for health checks."""
 
     @property
     def last_error(self) -> str | None:

@@ -38,6 +38,10 @@ impl Issuer for pyflake::PyflakeClient {
         pyflake::PyflakeClient::lease(self)
     }
 
+    fn can_issue(&self) -> bool {
+        pyflake::PyflakeClient::can_issue(self)
+    }
+
     fn release(self) -> Result<(), LeaseError> {
         pyflake::PyflakeClient::release(self)
     }
@@ -195,6 +199,11 @@ impl PyflakeClient {
     #[getter]
     fn state(&self, py: Python<'_>) -> Option<&'static str> {
         self.handle.state(py)
+    }
+
+    #[getter]
+    fn can_issue(&self, py: Python<'_>) -> bool {
+        self.handle.can_issue(py)
     }
 
     #[getter]

@@ -73,6 +73,8 @@ pub(crate) fn of(error: &Error) -> PyErr {
 pub(crate) fn of_lease(error: &LeaseError) -> PyErr {
     match error {
         LeaseError::Generator(error) => of(error),
+        LeaseError::InvalidConfig { .. } => Kind::InvalidValue.error(error.to_string()),
+        LeaseError::Forked { .. } => Kind::Forked.error(error.to_string()),
         error => Kind::Lease.error(error.to_string()),
     }
 }

@@ -50,6 +50,13 @@ impl Issuer for Bare {
         }
     }
 
+    fn can_issue(&self) -> bool {
+        match self {
+            Bare::Plain(generator) => generator.can_issue(),
+            Bare::Leased(generator) => generator.can_issue(),
+        }
+    }
+
     fn release(self) -> Result<(), LeaseError> {
         match self {
             Bare::Plain(_) => Ok(()),
@@ -183,15 +190,10 @@ impl Generator {
 
     #[getter]
     fn node(&self, py: Python<'_>) -> Option<(u8, u8)> {
-        use pyflake::lease::LeaseState;
-
         let issuer = self.handle.present(py)?;
         let node = match &*issuer {
             Bare::Plain(generator) => Some(generator.node()),
-            Bare::Leased(generator) => match generator.state() {
-                LeaseState::Held { node, .. } => Some(node),
-                _ => None,
-            },
+            Bare::Leased(generator) => generator.state().node(),
         }?;
         Some((node.pid(), node.seed()))
     }
@@ -199,6 +201,11 @@ impl Generator {
     #[getter]
     fn state(&self, py: Python<'_>) -> Option<&'static str> {
         self.handle.state(py)
+    }
+
+    #[getter]
+    fn can_issue(&self, py: Python<'_>) -> bool {
+        self.handle.can_issue(py)
     }
 
     #[getter]

@@ -35,6 +35,7 @@ pub(crate) trait Issuer: Send + Sync + Sized + 'static {
     /// Issues an ID, and waits where it must.
     fn id(&self) -> Result<Snowflake, Error>;
     fn lease(&self) -> Option<&LeasedGenerator>;
+    fn can_issue(&self) -> bool;
     fn release(self) -> Result<(), LeaseError>;
 }
 
@@ -257,11 +258,20 @@ impl<T: Issuer> Handle<T> {
             Some(issuer) => match issuer.lease().map(LeasedGenerator::state) {
                 Some(LeaseState::Held { .. }) => "held",
                 Some(LeaseState::Degraded { .. }) => "degraded",
-                Some(LeaseState::Lost) | None => "lost",
+                Some(LeaseState::Expired { .. }) => "expired",
+                _ => "lost",
             },
             None if self.state.with(py, |state| state.released) => "released",
             None => "pending",
         })
+    }
+
+    /// Whether IDs can be issued. The child of a fork can before its first ID, which takes its node.
+    pub(crate) fn can_issue(&self, py: Python<'_>) -> bool {
+        match self.present(py) {
+            Some(issuer) => issuer.can_issue(),
+            None => self.plan.is_some() && !self.state.with(py, |state| state.released),
+        }
     }
 
     /// Why the last call to the store failed.

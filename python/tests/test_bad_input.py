@@ -80,6 +80,9 @@ BAD: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: PyflakeClient.leased(b"/tmp", EPOCH), TypeError, "where b'/tmp' is a bytes: use a directory"),
     (lambda: PyflakeClient.leased("x", EPOCH, window=0), ValueError, "window 0 is out of range: use an int or a float of"),
     (lambda: PyflakeClient.leased("x", EPOCH, on_lost="die"), ValueError, "use 'reacquire' or 'stop'"),
+    (lambda: PyflakeClient.leased("http://127.0.0.1:1", EPOCH, realm="a/b"), ValueError, "contains '/': use 1 to 100"),
+    (lambda: PyflakeClient.leased("http://u@127.0.0.1:1", EPOCH), ValueError, "use a client certificate"),
+    (lambda: PyflakeClient.leased("/dev/null/x", EPOCH), ValueError, "give the path of a directory"),
     (lambda: PyflakeClient.leased("x", EPOCH, label=5), TypeError, "label 5 is an int: use a str"),
     (lambda: pyflake.migrate("/tmp"), ValueError, "use a URL that begins with postgres://"),
 ]

@@ -84,6 +84,7 @@ with PyflakeClient.leased(sys.argv[1], EPOCH) as client, Generator.leased(sys.ar
 
     def child():
         assert (client.state, client._generated, dict(client._cache)) == ("pending", 0, {})
+        assert client.can_issue
         assert (generator.state, generator.node) == ("pending", None)
         ids = [int(client.generate()), generator.next_id(), *generator.next_ids(10), next(client._generator)["snowflake"]]
         assert (client.state, client._generated, generator.state) == ("held", 1, "held")

@@ -29,6 +29,7 @@ def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def test_each_has_a_node_of_its_own(where: str) -> None:
     with PyflakeClient.leased(where, EPOCH) as client, Generator.leased(where, EPOCH, label="a test") as generator:
         assert client.state == generator.state == "held"
+        assert client.can_issue and generator.can_issue
         assert client.last_error is generator.last_error is None
         info = client.get_info()
         assert generator.node is not None and (info["pid"], info["seed"]) != generator.node
@@ -41,6 +42,7 @@ def test_each_has_a_node_of_its_own(where: str) -> None:
             client.renew_generator(1, 2)
         assert client.destroy_generator() is False
     assert [str(lease.state) for lease in (client, generator)] == ["released"] * 2
+    assert not client.can_issue and not generator.can_issue
     calls: list[Callable[[], object]] = [client.generate, generator.next_id, generator.try_next_id]
     calls.append(lambda: generator.next_ids(1))
     for call in calls:

@@ -148,7 +148,8 @@ impl<C: Clock + Clone> PyflakeClient<C> {
     ///
     /// let id = client.generate()?;
     /// assert_eq!(client.cached(1).map(|record| record.snowflake), Some(id));
-    /// // For a health check:
+    /// // For a health check, and for its body:
+    /// assert!(client.can_issue());
     /// let state = client.lease().map(LeasedGenerator::state);
     /// assert!(matches!(state, Some(LeaseState::Held { node, .. }) if node == id.node()));
     /// // At the end, when no thread generates any more:
@@ -172,6 +173,27 @@ impl<C: Clock + Clone> PyflakeClient<C> {
     #[must_use]
     pub fn lease(&self) -> Option<&LeasedGenerator<C>> {
         self.lease.as_ref()
+    }
+
+    /// Returns whether IDs can be generated, for a health check.
+    ///
+    /// With a lease this is [`LeasedGenerator::can_issue`]; without one, whether there is a generator of this process.
+    ///
+    /// ```
+    /// use pyflake::{Epoch, PyflakeClient};
+    ///
+    /// let client = PyflakeClient::new(Epoch::TWITTER);
+    /// assert!(!client.can_issue());
+    /// client.create_generator(14, 3)?;
+    /// assert!(client.can_issue());
+    /// # Ok::<(), pyflake::Error>(())
+    /// ```
+    #[must_use]
+    pub fn can_issue(&self) -> bool {
+        match &self.lease {
+            Some(lease) => lease.can_issue(),
+            None => self.generator.get().is_some_and(Generator::can_issue),
+        }
     }
 
     /// Gives the node of a leased client back, so that its next holder can go on at the next millisecond.

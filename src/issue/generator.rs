@@ -229,6 +229,12 @@ impl<C: Clock> Generator<C> {
         &self.clock
     }
 
+    /// Returns whether IDs can be issued: `false` in the child of a `fork`, where the node is the parent's.
+    #[must_use]
+    pub fn can_issue(&self) -> bool {
+        self.check().is_ok()
+    }
+
     /// What the generator has gone through: waits, lost races, the clock's lead over the wall.
     ///
     /// ```

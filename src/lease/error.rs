@@ -4,6 +4,15 @@ use core::time::Duration;
 use crate::error::Error;
 
 /// Why a lease could not be had or kept.
+///
+/// | the variant | another attempt |
+/// |---|---|
+/// | `Unavailable` | may succeed at any moment |
+/// | `NoFreeNode`, `Resting`, `ClockBehind`, `ClockSkewed` | succeeds later, or after the clock is set |
+/// | `NotFound`, `Unsafe`, `RealmMismatch`, `Corrupt` | fails until somebody changes the store |
+/// | `InvalidConfig`, `Forked`, `Generator` | fails with these arguments, or in this process |
+///
+/// It is `non_exhaustive`, as stores learn to tell more causes apart.
 #[non_exhaustive]
 #[derive(Debug)]
 pub enum LeaseError {
@@ -17,12 +26,42 @@ pub enum LeaseError {
         /// What the store found instead.
         found: String,
     },
-    /// The store could not be reached or did not answer; whether it did what was asked is unknown.
+    /// The store could not be reached or did not answer. The outcome is unknown: ask again.
     Unavailable {
         /// What was being done.
         doing: String,
         /// What went wrong.
         source: Box<dyn core::error::Error + Send + Sync>,
+    },
+    /// An argument is out of range or malformed: a URL, a realm's name, a schema, a window. Nothing was asked of the store.
+    InvalidConfig {
+        /// The argument with its value, but without a password: `the window of 90000s`.
+        setting: String,
+        /// The limit that it breaks: `is longer than 86400s`.
+        reason: String,
+        /// The way out.
+        remedy: String,
+    },
+    /// The store does not exist, and was not to be created.
+    NotFound {
+        /// Which store.
+        store: String,
+        /// The way out.
+        remedy: String,
+    },
+    /// The store was opened before this process was forked: it is the parent's.
+    Forked {
+        /// Which store.
+        store: String,
+    },
+    /// The server is set up so that a lease on it proves nothing.
+    Unsafe {
+        /// Which store.
+        store: String,
+        /// What is wrong with its server.
+        reason: String,
+        /// The way out.
+        remedy: String,
     },
     /// The store is for another epoch, bit layout or identity of its server.
     RealmMismatch {
@@ -77,6 +116,12 @@ impl fmt::Display for LeaseError {
             }
             LeaseError::Lost { found } => write!(f, "the lease is lost: {found}"),
             LeaseError::Unavailable { doing, source } => write!(f, "{doing}: {source}"),
+            LeaseError::InvalidConfig { setting, reason, remedy } => write!(f, "{setting} {reason}: {remedy}"),
+            LeaseError::NotFound { store, remedy } => write!(f, "{store} does not exist: {remedy}"),
+            LeaseError::Forked { store } => {
+                write!(f, "{store} was opened before this process was forked: open it again in the child")
+            }
+            LeaseError::Unsafe { store, reason, remedy } => write!(f, "{store} {reason}: {remedy}"),
             LeaseError::RealmMismatch { store, stored, asked } => {
                 write!(f, "{store} is for {stored}, not for {asked}: open it as it was created, or use another store")
             }

@@ -119,14 +119,20 @@ impl<C: Clock + Clone> LeasedGenerator<C> {
         })
     }
 
-    /// How it stands with the lease.
+    /// The state of the lease.
     #[must_use]
     pub fn state(&self) -> LeaseState {
         self.hold.state()
     }
 
-    /// Why the store's last failing call failed, for logs: the reason behind [`Degraded`](LeaseState::Degraded) and
-    /// [`Lost`](LeaseState::Lost). It stays after things have got better; `None` if nothing has failed.
+    /// Returns whether IDs can be issued, for a health check: [`LeaseState::can_issue`] of the [`state`](Self::state).
+    #[must_use]
+    pub fn can_issue(&self) -> bool {
+        self.state().can_issue()
+    }
+
+    /// Why the store's last failing call failed, for logs: the reason behind [`Degraded`](LeaseState::Degraded),
+    /// [`Expired`](LeaseState::Expired) and [`Lost`](LeaseState::Lost). It stays after things have got better; `None` if nothing has failed.
     #[must_use]
     pub fn last_error(&self) -> Option<Arc<LeaseError>> {
         self.hold.last_error()

@@ -320,6 +320,10 @@ impl<C: Clock + Clone> Keep<C> {
                     LeaseError::Resting { wait, .. } | LeaseError::ClockBehind { wait, .. } => {
                         self.acquisitions.pace.rests(whole_millis(*wait));
                     }
+                    // Nothing that the keeper can do mends these. It asks once a minute, as a store may be wrong.
+                    LeaseError::InvalidConfig { .. } | LeaseError::Forked { .. } => {
+                        self.acquisitions.pace.rests(u64::MAX);
+                    }
                     _ => self.acquisitions.pace.failed(true),
                 }
                 self.acquisitions.plan(self.lease.age());

@@ -53,7 +53,7 @@
 //!               valueFrom: { secretKeyRef: { name: pyflake, key: url } }
 //!             - name: POD_NAME             # LeasedGeneratorBuilder::label
 //!               valueFrom: { fieldRef: { fieldPath: metadata.name } }
-//!           readinessProbe:                # 503 while state() is Lost, 200 for Held and Degraded
+//!           readinessProbe:                # 200 while can_issue() is true, else 503
 //!             httpGet: { path: /ready, port: 8080 }
 //!             periodSeconds: 2
 //! ```

@@ -40,8 +40,11 @@ pub(super) fn check_window(millis: u64) -> Result<(), LeaseError> {
     if window <= LONGEST_WINDOW {
         return Ok(());
     }
-    let source = format!("{window:?} is longer than {LONGEST_WINDOW:?}: ask for a shorter one, and renew it").into();
-    Err(LeaseError::Unavailable { doing: "checking the window".into(), source })
+    Err(LeaseError::InvalidConfig {
+        setting: format!("the window of {window:?}"),
+        reason: format!("is longer than {LONGEST_WINDOW:?}"),
+        remedy: "ask for a shorter one, and renew it".into(),
+    })
 }
 
 /// The longest name of a realm, in bytes.
@@ -51,22 +54,27 @@ const LONGEST_NAME: usize = 100;
 /// Rejects a name that a store cannot keep, or that could name another realm's keys.
 #[cfg(any(feature = "lease-etcd", feature = "lease-postgres"))]
 pub(super) fn check_name(name: &str) -> Result<(), LeaseError> {
-    let problem = if name.is_empty() {
-        "the name of the realm is empty".into()
+    let (name, reason) = if name.is_empty() {
+        (String::new(), "is empty".into())
     } else if name.len() > LONGEST_NAME {
-        format!("the name of the realm has {} bytes, and the limit is {LONGEST_NAME}", name.len())
+        let start: String = name.chars().take(10).collect();
+        (format!("{start}…"), format!("has {} bytes, and the limit is {LONGEST_NAME}", name.len()))
     } else if let Some(bad) = name.chars().find(|&char| char == '/' || char.is_control()) {
-        format!("the name of the realm contains {bad:?}")
+        (name.into(), format!("contains {bad:?}"))
     } else {
         return Ok(());
     };
-    let source = format!("{problem}: use 1 to {LONGEST_NAME} bytes without `/` and control characters").into();
-    Err(LeaseError::Unavailable { doing: "checking the realm".into(), source })
+    Err(LeaseError::InvalidConfig {
+        setting: format!("the realm's name {name:?}"),
+        reason,
+        remedy: format!("use 1 to {LONGEST_NAME} bytes without `/` and control characters"),
+    })
 }
 
 #[cfg(all(test, any(feature = "lease-etcd", feature = "lease-postgres")))]
 mod tests {
-    use super::check_name;
+    use super::{check_name, check_window};
+    use crate::lease::error::LeaseError;
 
     #[test]
     fn names_that_no_store_takes() {
@@ -81,8 +89,21 @@ mod tests {
             ("a\nb", r"contains '\n'"),
             (&long, "has 100000 bytes, and the limit is 100"),
         ] {
-            let error = check_name(name).unwrap_err().to_string();
-            assert!(error.contains(part), "{error}");
+            let error = check_name(name).unwrap_err();
+            assert!(matches!(error, LeaseError::InvalidConfig { .. }), "{error:?}");
+            assert!(error.to_string().contains(part) && error.to_string().len() < 200, "{error}");
         }
+    }
+
+    #[test]
+    fn windows_that_nobody_could_wait_for() {
+        let day = 24 * 3600 * 1000;
+        check_window(day).unwrap();
+        let error = check_window(day + 1).unwrap_err();
+        assert!(matches!(error, LeaseError::InvalidConfig { .. }), "{error:?}");
+        assert_eq!(
+            error.to_string(),
+            "the window of 86400.001s is longer than 86400s: ask for a shorter one, and renew it"
+        );
     }
 }

@@ -156,12 +156,21 @@ impl<C: Clock + Clone> ShardedLeasedGenerator<C> {
 
     /// The state of all shards together.
     ///
-    /// [`Held`](LeaseState::Held) if all nodes are, with the node and the end of the window that ends first;
-    /// [`Degraded`](LeaseState::Degraded) if a shard is lost and others are not, or if renewing fails or is overdue;
-    /// [`Lost`](LeaseState::Lost) if no shard issues.
+    /// - [`Held`](LeaseState::Held): all nodes are held.
+    /// - [`Degraded`](LeaseState::Degraded): some shards are lost, or renewing fails or is overdue, and IDs are issued.
+    /// - [`Expired`](LeaseState::Expired): all windows have ended, and renewing fails or is overdue.
+    /// - [`Lost`](LeaseState::Lost): all nodes are lost.
+    ///
+    /// The node and the `until` of a state are those of the window that ends first.
     #[must_use]
     pub fn state(&self) -> LeaseState {
         self.hold.state()
+    }
+
+    /// Returns whether IDs can be issued, for a health check: [`LeaseState::can_issue`] of the [`state`](Self::state).
+    #[must_use]
+    pub fn can_issue(&self) -> bool {
+        self.state().can_issue()
     }
 
     /// Why the store's last failing call failed, as [`LeasedGenerator::last_error`](super::LeasedGenerator::last_error).

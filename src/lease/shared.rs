@@ -102,18 +102,29 @@ impl<C: Clock + Clone> Lease<C> {
         self.switch.clone()
     }
 
-    /// `Held` if all positions are, `Lost` if none is.
+    /// `Held` if all positions are, `Lost` if none is, `Expired` if no window has time left and none is being renewed.
     pub(super) fn state(&self, keeper_lives: bool) -> LeaseState {
-        let held = self.generators().filter_map(|held| Some((held.window_end()?, held.node())));
-        let (count, first_end) = held.fold((0, None), |(count, first): (usize, Option<_>), held| {
-            (count + 1, Some(first.map_or(held, |first: (u64, _)| if held.0 < first.0 { held } else { first })))
-        });
+        let now = self.clock.unix_millis();
+        let (mut count, mut first_end, mut any_time_left) = (0, None, false);
+        for generator in self.generators() {
+            let Some(until) = generator.window_end() else { continue };
+            let end = (until, generator.node());
+            count += 1;
+            first_end = Some(first_end.map_or(end, |first| end.min(first)));
+            // With a lead the IDs may reach the end before the clock does.
+            any_time_left |= generator.next_time().max(now) < until;
+        }
         let Some((until, node)) = first_end else { return LeaseState::Lost };
-        if keeper_lives && count == self.positions && self.renewing() && self.clock.unix_millis() < until {
+        let renewing = keeper_lives && self.renewing();
+        // Relaxed: for people.
+        let since = self.renewed.load(Ordering::Relaxed) >> 1;
+        if renewing && count == self.positions && now < until {
             LeaseState::Held { node, until }
+        } else if renewing || any_time_left {
+            // A caller that finds the window ended has it renewed, and waits for that.
+            LeaseState::Degraded { node, until, since }
         } else {
-            // Relaxed: for people.
-            LeaseState::Degraded { since: self.renewed.load(Ordering::Relaxed) >> 1 }
+            LeaseState::Expired { node, until, since }
         }
     }
 

@@ -1,6 +1,8 @@
+//! The status of a node, for operators.
+
 use crate::id::Node;
 
-/// How it stands with a node of a store, for operators.
+/// The status of a node of a store, for operators.
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeStatus {

@@ -70,6 +70,10 @@ pub trait LeaseStore: fmt::Debug + Send + Sync {
     fn release(&self, grant: &Grant, used_until: u64) -> Result<(), LeaseError>;
 }
 
+// `Request`, `Renewal`, `Owner` and `Grant` are the protocol between a caller and a store, and each side makes some of
+// them: a store a `Grant`, the tests of a store a `Request`. So they are not `non_exhaustive`: a new field must not
+// compile in a store that does not keep it.
+
 /// What a caller asks of [`LeaseStore::acquire`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {

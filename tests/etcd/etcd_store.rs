@@ -18,14 +18,19 @@ fn what_is_wrong_is_told_with_the_way_out() {
     let told = |url: &str| EtcdStore::open(url, EPOCH).unwrap_err().to_string();
     let error = told("http://127.0.0.1:1");
     assert!(error.starts_with("opening the realm at http://127.0.0.1:1: ") && error.contains("refused"), "{error}");
-    let error = told("etcd.internal:2379");
-    assert!(error.contains("\"etcd.internal:2379\" does not start with http://"), "{error}");
-    let error = told("http://app:s3cret@127.0.0.1:1");
-    assert!(error.contains("client certificate") && !error.contains("s3cret"), "{error}");
-    let error = told(&shared.replace("http:", "https:"));
-    assert!(error.contains("TLS") && error.contains("EtcdStoreBuilder::agent"), "{error}");
-    let missing = EtcdStore::builder(&shared).realm("nobody's").open_existing().unwrap_err().to_string();
-    assert!(missing.contains("the realm \"nobody's\""), "{missing}");
+    for (url, part) in [
+        ("etcd.internal:2379", "\"etcd.internal:2379\" does not start with http://"),
+        ("http://app:s3cret@127.0.0.1:1", "client certificate"),
+        (&shared.replace("http:", "https:"), "EtcdStoreBuilder::agent"),
+    ] {
+        let error = EtcdStore::open(url, EPOCH).unwrap_err();
+        let text = error.to_string();
+        assert!(matches!(error, LeaseError::InvalidConfig { .. }), "{error:?}");
+        assert!(text.contains(part) && !text.contains("s3cret"), "{text}");
+    }
+    let missing = EtcdStore::builder(&shared).realm("nobody's").open_existing().unwrap_err();
+    let text = missing.to_string();
+    assert!(matches!(missing, LeaseError::NotFound { .. }) && text.contains("the realm \"nobody's\""), "{text}");
     for (name, part) in [("", "is empty"), ("a/b", "'/'"), ("a\0b", r"'\0'"), (&"r".repeat(100_000), "100000 bytes")] {
         let refused = EtcdStore::builder(&shared).realm(name).open(EPOCH).unwrap_err().to_string();
         assert!(refused.contains(part), "{refused}");

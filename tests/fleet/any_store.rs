@@ -64,8 +64,7 @@ fn the_forked_child_leaves_the_connection_alone() {
     // SAFETY: the child calls what is tested, and `_exit`.
     let child = unsafe { libc::fork() };
     if child == 0 {
-        let refused =
-            matches!(store.renew(&Renewal::new(grant.clone(), grant.until)), Err(LeaseError::Unavailable { .. }));
+        let refused = matches!(store.renew(&Renewal::new(grant.clone(), grant.until)), Err(LeaseError::Forked { .. }));
         drop(store);
         // SAFETY: nothing of the parent's is run at this exit.
         unsafe { libc::_exit(i32::from(!refused)) }

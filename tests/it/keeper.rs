@@ -165,6 +165,45 @@ fn nodes_that_rest_are_not_asked_for() {
     assert!(start.elapsed() < ms(20_000));
 }
 
+/// How many calls the store has in half a second, after a loss that is followed by this refusal.
+fn calls_after(refusal: fn() -> LeaseError) -> u64 {
+    let (store, clock) = (MemoryStore::new(&[(1, 1)]), ManualClock::new(NOW));
+    let generator = LeasedGenerator::builder(store.clone()).clock(clock).window(ms(30)).build().unwrap();
+    *store.0.refusal.lock().unwrap() = Some(refusal);
+    store.steal(Node::new(1, 1).unwrap());
+    let told = || generator.last_error().is_some_and(|error| error.to_string() == refusal().to_string());
+    eventually("it is refused", told);
+    let calls = store.calls();
+    thread::sleep(ms(500));
+    let more = store.calls() - calls;
+    assert_eq!(generator.state(), LeaseState::Lost);
+    // What is put right meanwhile is found at the latest after a minute; a drop does not wait for that.
+    let start = Instant::now();
+    drop(generator);
+    assert!(start.elapsed() < ms(20_000));
+    more
+}
+
+#[test]
+fn a_setting_at_fault_is_not_retried_as_an_outage() {
+    let invalid = || LeaseError::InvalidConfig {
+        setting: "the window of 30ms".into(),
+        reason: "is shorter than 1s".into(),
+        remedy: "ask for a longer one".into(),
+    };
+    assert_eq!(calls_after(invalid), 0);
+}
+
+/// Somebody may mend these at any moment.
+#[test]
+fn a_store_at_fault_is_asked_again() {
+    let missing = || LeaseError::NotFound { store: "the store".into(), remedy: "create it".into() };
+    assert!(calls_after(missing) > 1);
+    let unsafe_one =
+        || LeaseError::Unsafe { store: "the store".into(), reason: "forgets".into(), remedy: "set fsync = on".into() };
+    assert!(calls_after(unsafe_one) > 1);
+}
+
 #[test]
 fn a_window_that_begins_too_late_is_not_asked_for_again_and_again() {
     let (store, clock) = (MemoryStore::new(&[(1, 1), (2, 2)]), ManualClock::new(NOW));

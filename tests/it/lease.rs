@@ -42,7 +42,7 @@ fn the_window_moves_only_when_the_store_has_acknowledged() {
     store.set_deaf(true);
     clock.advance(200);
     eventually("the store has a longer window", || store.row(Node::new(1, 1).unwrap()).until == NOW + 500);
-    eventually("the failure is seen", || matches!(generator.state(), LeaseState::Degraded { since: NOW }));
+    eventually("the failure is seen", || matches!(generator.state(), LeaseState::Degraded { since: NOW, .. }));
     clock.set(NOW + 300);
     let past = Error::PastLease { end: NOW + 300, until: NOW + 300 };
     assert_eq!(generator.next_id(), Err(past.clone()));
@@ -68,12 +68,63 @@ fn an_outage_is_bridged_to_the_end_of_the_window() {
     assert_eq!(generator.stats().window_left, Some(Duration::from_millis(1)));
 }
 
+/// The node is held all the time, so a check for `Lost` alone would say that all is well.
+#[test]
+fn a_health_check_fails_while_no_id_can_be_issued() {
+    let (store, clock) = (MemoryStore::new(&[(1, 1)]), ManualClock::new(NOW));
+    let generator = leased(&store, &clock);
+    let node = Node::new(1, 1).unwrap();
+    assert_eq!(generator.state(), LeaseState::Held { node, until: NOW + 300 });
+    store.set_down(true);
+    let degraded = LeaseState::Degraded { node, until: NOW + 300, since: NOW };
+    eventually("the failure is seen", || generator.state() == degraded);
+    clock.set(NOW + 299);
+    assert!(generator.next_id().is_ok() && generator.can_issue() && generator.state() == degraded);
+    clock.set(NOW + 300);
+    assert!(generator.next_id().is_err() && !generator.can_issue(), "{:?}", generator.state());
+    assert_eq!(generator.state(), LeaseState::Expired { node, until: NOW + 300, since: NOW });
+    assert_eq!(generator.state().node(), Some(node));
+    store.set_down(false);
+    eventually("it is renewed", || generator.can_issue());
+    assert!(generator.next_id().is_ok());
+    store.steal(node);
+    eventually("it is lost", || generator.state() == LeaseState::Lost);
+    assert!(!generator.can_issue() && generator.state().node().is_none());
+}
+
+/// IDs that run ahead of the clock reach the end of the window before the clock does.
+#[test]
+fn a_window_used_up_by_a_lead_is_expired() {
+    let (store, clock) = (MemoryStore::new(&[(1, 1)]), ManualClock::new(NOW));
+    let builder = LeasedGenerator::builder(store.clone()).clock(clock.clone()).window(WINDOW);
+    let generator = builder.max_lead(WINDOW / 2).max_wait(Duration::ZERO).build().unwrap();
+    store.set_down(true);
+    eventually("the failure is seen", || matches!(generator.state(), LeaseState::Degraded { .. }));
+    clock.set(NOW + 200);
+    // 100 milliseconds are left.
+    let ids = (0..100 * 4096).filter_map(|_| generator.next_id().ok()).count();
+    assert_eq!((ids, generator.can_issue()), (100 * 4096, false), "{:?}", generator.state());
+    assert!(generator.next_id().is_err());
+}
+
+/// A clock that is set forward ends the window, and a caller has it renewed at once.
+#[test]
+fn a_window_that_a_caller_can_have_renewed_is_not_expired() {
+    let (store, clock) = (MemoryStore::new(&[(1, 1)]), ManualClock::new(NOW));
+    let builder = LeasedGenerator::builder(store.clone()).clock(clock.clone());
+    let generator = builder.window(Duration::from_secs(600)).build().unwrap();
+    clock.advance(600_000);
+    assert!(matches!(generator.state(), LeaseState::Degraded { .. }) && generator.can_issue());
+    assert!(generator.next_id().is_ok());
+    assert!(matches!(generator.state(), LeaseState::Held { .. }));
+}
+
 #[test]
 fn a_store_that_panics_ends_issue_with_the_window_and_not_for_good() {
     let (store, clock) = (MemoryStore::new(&[(1, 1)]), ManualClock::new(NOW));
     let generator = leased(&store, &clock);
     store.set_panics(Panics::Before);
-    eventually("it is seen", || matches!(generator.state(), LeaseState::Degraded { since: NOW }));
+    eventually("it is seen", || matches!(generator.state(), LeaseState::Degraded { since: NOW, .. }));
     clock.set(NOW + 299);
     assert_eq!(generator.next_id().unwrap().timestamp(EPOCH), NOW + 299);
     clock.set(NOW + 300);

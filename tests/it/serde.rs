@@ -240,10 +240,18 @@ proptest! {
 
 #[test]
 fn the_state_of_a_lease_is_a_word_and_what_goes_with_it() {
-    let held = LeaseState::Held { node: Node::new(7, 16).unwrap(), until: 1_668_081_269_486 };
+    let node = Node::new(7, 16).unwrap();
+    let held = LeaseState::Held { node, until: 1_668_081_269_486 };
     for (state, json) in [
         (held, json!({ "state": "held", "node": "7/16", "until": 1_668_081_269_486_u64 })),
-        (LeaseState::Degraded { since: 5 }, json!({ "state": "degraded", "since": 5 })),
+        (
+            LeaseState::Degraded { node, until: 9, since: 5 },
+            json!({ "state": "degraded", "node": "7/16", "until": 9, "since": 5 }),
+        ),
+        (
+            LeaseState::Expired { node, until: 9, since: 5 },
+            json!({ "state": "expired", "node": "7/16", "until": 9, "since": 5 }),
+        ),
         (LeaseState::Lost, json!({ "state": "lost" })),
     ] {
         assert_eq!(serde_json::to_value(state).unwrap(), json);

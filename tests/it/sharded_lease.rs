@@ -118,10 +118,11 @@ fn a_lost_shard_stays_lost_if_the_user_says_so() {
     let generator = builder.build_sharded(3).unwrap();
     store.steal(node(1));
     eventually("the loss is seen", || matches!(generator.state(), LeaseState::Degraded { .. }));
-    assert!(generator.next_id().is_ok());
+    assert!(generator.next_id().is_ok() && generator.can_issue());
     store.steal(node(2));
     store.steal(node(3));
     eventually("all are lost", || generator.state() == LeaseState::Lost);
+    assert!(!generator.can_issue());
     assert_eq!(generator.next_id(), Err(Error::LeaseLost));
     assert_eq!(generator.try_next_id(), Err(Error::LeaseLost));
     assert_eq!(generator.reserve(7).map(|block| block.len()), Err(Error::LeaseLost));
@@ -155,6 +156,21 @@ fn too_few_nodes_are_given_back() {
     }
     let ahead = builder().max_lead(ms(1)).build_sharded(2).unwrap_err();
     assert!(matches!(ahead, LeaseError::Generator(Error::LeadOutOfRange { limit: Duration::ZERO, .. })));
+}
+
+#[test]
+fn the_state_is_expired_once_no_shard_has_time_left() {
+    let (store, clock) = (store(3), ManualClock::new(NOW));
+    let generator = sharded(&store, &clock, 2);
+    clock.advance(100);
+    eventually("both are renewed", || generator.stats().window_left == Some(WINDOW));
+    store.set_down(true);
+    eventually("the failure is seen", || matches!(generator.state(), LeaseState::Degraded { .. }));
+    clock.advance(299);
+    assert!(generator.can_issue() && generator.next_id().is_ok());
+    clock.advance(1);
+    assert!(!generator.can_issue() && generator.next_id().is_err());
+    assert!(matches!(generator.state(), LeaseState::Expired { .. }), "{:?}", generator.state());
 }
 
 #[test]

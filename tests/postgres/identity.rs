@@ -27,8 +27,10 @@ fn a_server_that_hides_its_wal_is_used_by_name() {
          pg_current_wal_flush_lsn(), pg_postmaster_start_time() FROM PUBLIC",
     );
     let url = server.url().replace("postgres@", "app@");
-    let error = PostgresStore::open(&url, EPOCH).unwrap_err().to_string();
-    assert!(error.contains("permission denied for function") && error.contains("Identity::Named(..)"), "{error}");
+    let error = PostgresStore::open(&url, EPOCH).unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, LeaseError::Unsafe { .. }), "{error:?}");
+    assert!(text.contains("permission denied for function") && text.contains("Identity::Named(..)"), "{text}");
     let store = named(&url, "orders-prod").open(EPOCH).unwrap();
     let grant = store.acquire(&request(60_000)).unwrap();
     let renewed = store.renew(&Renewal::new(grant.clone(), grant.until + 1)).unwrap();

@@ -50,15 +50,20 @@ fn a_search_path_that_leaks_through_a_pooler_changes_nothing() {
 #[test]
 fn names_that_the_server_would_change_are_refused() {
     let Some(url) = shared() else { return };
-    let told = |builder: PostgresStoreBuilder| builder.open(EPOCH).unwrap_err().to_string();
+    let told = |builder: PostgresStoreBuilder| {
+        let error = builder.open(EPOCH).unwrap_err();
+        assert!(matches!(error, LeaseError::InvalidConfig { .. }), "{error:?}");
+        error.to_string()
+    };
     let builder = || PostgresStore::builder(&url);
-    assert!(told(builder().realm("")).contains("the name of the realm is empty"));
+    assert!(told(builder().realm("")).contains("is empty: use 1 to 100 bytes"));
     assert!(told(builder().realm("a/b")).contains("contains '/'"));
     assert!(told(builder().realm("a\0")).contains("contains '\\0'"));
     assert!(told(builder().realm("r".repeat(100_000))).contains("has 100000 bytes, and the limit is 100"));
     assert!(told(builder().schema("s".repeat(64))).contains("has 64 bytes, and the limit is 63"));
-    let missing = builder().schema("missing").migrate().unwrap_err().to_string();
-    assert!(missing.contains("create the schema"), "{missing}");
+    let missing = builder().schema("missing").migrate().unwrap_err();
+    assert!(matches!(missing, LeaseError::NotFound { .. }), "{missing:?}");
+    assert!(missing.to_string().contains("name their schema"), "{missing}");
 }
 
 /// Tables of the first version, with a holder in them.
@@ -101,24 +106,30 @@ fn what_is_wrong_is_told_with_the_way_out() {
     let told = |url: &str| PostgresStore::open(url, EPOCH).unwrap_err().to_string();
     sql(&url, "DROP DATABASE IF EXISTS bare");
     sql(&url, "CREATE DATABASE bare");
-    let error = told(&format!("{}/bare", url.rsplit_once('/').unwrap().0));
-    assert!(error.contains("PostgresStore::migrate"), "{error}");
+    let error = PostgresStore::open(&format!("{}/bare", url.rsplit_once('/').unwrap().0), EPOCH).unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, LeaseError::NotFound { .. }) && text.contains("PostgresStore::migrate"), "{text}");
     let error = told("postgres://app:s3cret@127.0.0.1:1/app");
     assert!(error.contains("postgres://127.0.0.1:1/app") && error.contains("refused"), "{error}");
     assert!(!error.contains("s3cret"), "{error}");
-    let error = told("postgres://app:s3cret@[");
-    assert!(error.starts_with("reading the PostgreSQL URL: ") && !error.contains("s3cret"), "{error}");
-    let error = told(&format!("{url}?sslmode=require"));
-    assert!(error.to_lowercase().contains("tls"), "{error}");
-    let missing = PostgresStore::builder(&url).realm("nobody's").open_existing().unwrap_err().to_string();
-    assert!(missing.contains("the realm \"nobody's\""), "{missing}");
+    for (bad, part) in
+        [("postgres://app:s3cret@[", "cannot be read"), ("postgres://app:s3cret@h/d?sslmode=require", "tls")]
+    {
+        let error = PostgresStore::open(bad, EPOCH).unwrap_err();
+        let text = error.to_string();
+        assert!(matches!(error, LeaseError::InvalidConfig { .. }), "{error:?}");
+        assert!(text.starts_with("the PostgreSQL URL ") && text.contains(part) && !text.contains("s3cret"), "{text}");
+    }
+    let missing = PostgresStore::builder(&url).realm("nobody's").open_existing().unwrap_err();
+    let text = missing.to_string();
+    assert!(matches!(missing, LeaseError::NotFound { .. }) && text.contains("the realm \"nobody's\""), "{text}");
 }
 
 #[test]
 fn a_server_that_does_not_sync_is_refused() {
     let Some(server) = Server::with("fsync = off") else { return };
     let error = PostgresStore::open(&server.url(), EPOCH).unwrap_err();
-    assert!(matches!(error, LeaseError::Corrupt { .. }) && error.to_string().contains("set fsync = on"), "{error}");
+    assert!(matches!(error, LeaseError::Unsafe { .. }) && error.to_string().contains("set fsync = on"), "{error}");
 }
 
 #[test]

@@ -45,6 +45,8 @@ pub(crate) struct Shared {
     pub(crate) stuck: AtomicBool,
     /// `acquire` returns `Resting` with this many milliseconds, unless that is 0.
     pub(crate) resting: AtomicU64,
+    /// What `acquire` returns, if there is something.
+    pub(crate) refusal: Mutex<Option<fn() -> LeaseError>>,
 }
 
 /// When a store panics.
@@ -139,6 +141,9 @@ impl LeaseStore for MemoryStore {
         if resting > 0 {
             let wait = Duration::from_millis(resting);
             return Err(LeaseError::Resting { wait, cause: "the store was restored".into() });
+        }
+        if let Some(refusal) = *self.0.refusal.lock().unwrap() {
+            return Err(refusal());
         }
         let mut rows = self.0.rows.lock().unwrap();
         for &node in &self.0.nodes {

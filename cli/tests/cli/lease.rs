@@ -58,6 +58,28 @@ fn a_lease_gives_each_process_a_node_and_takes_it_back() {
 }
 
 #[test]
+fn a_process_that_cannot_be_ended_loses_its_node() {
+    let dir = Directory::new("evict");
+    let mut holder = pyflake(&["generate", "--count", "100000000", "--lease", dir.path()]).spawn().unwrap();
+    let mut note = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(holder.stderr.take().unwrap()), &mut note).unwrap();
+    let held = || {
+        let rows = run(&["nodes", dir.path(), "--format", "json"]);
+        let row: serde_json::Value = serde_json::from_str(stdout(&rows)).unwrap();
+        (row["held"] == true, format!("{}/{}", row["pid"], row["seed"]))
+    };
+    let (before, node) = held();
+    let forced = run(&["evict", dir.path(), &node, "--force"]);
+    assert_eq!(forced.status.code(), Some(0), "{}", stderr(&forced));
+    let evicted = format!("evicted process {} from {node}\n", holder.id());
+    assert_eq!(str::from_utf8(&forced.stdout).unwrap(), evicted);
+    assert_eq!((before, held().0), (true, false));
+    assert_error(&run(&["evict", dir.path(), &node, "--force"]), 2, &["nobody holds"]);
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+}
+
+#[test]
 fn a_lease_is_given_back_at_the_end() {
     let dir = Directory::new("release");
     let output = run(&["generate", "--count", "3", "--lease", dir.path()]);
@@ -131,17 +153,18 @@ fn a_holder_is_seen_and_can_be_evicted(url: &str, store: impl pyflake::lease::Le
     assert!(stderr(&forced).starts_with("warning: a holder that lives"));
     assert_eq!(str::from_utf8(&forced.stdout).unwrap(), format!("evicted api-7 from {node}\n"));
     assert_error(&run(&[&evict[..], &["--force"]].concat()), 2, &["nobody holds"]);
-    assert_error(&run(&["nodes", url, "--realm", "nobody's"]), 1, &["nobody's"]);
+    assert_error(&run(&["nodes", url, "--realm", "nobody's"]), 2, &["nobody's", "does not exist"]);
+    assert_error(&run(&["nodes", url, "--realm", "a/b"]), 2, &["contains '/'"]);
 }
 
 #[test]
 fn what_does_not_fit_is_refused() {
-    for force in [&[][..], &["--force"]] {
-        assert_error(&run(&[&["evict", "/tmp", "7/16"], force].concat()), 2, &["nothing to do", "end that"]);
-    }
+    assert_error(&run(&["evict", "/tmp", "7/16"]), 2, &["nothing to do", "end that"]);
+    assert_error(&run(&["evict", "/tmp", "7/16", "--force"]), 2, &["/tmp", "does not exist"]);
     assert_error(&run(&["evict", "/tmp", "7/32", "--force"]), 2, &["its seed is above 31"]);
     let dir = Directory::new("refused");
-    assert_error(&run(&["nodes", dir.path()]), 1, &[dir.path()]);
+    assert_error(&run(&["nodes", dir.path()]), 2, &[dir.path(), "does not exist"]);
+    assert_error(&run(&["generate", "--lease", "/dev/null"]), 2, &["/dev/null", "a file"]);
     assert_error(&run(&["generate", "--lease", dir.path(), "--pid", "3"]), 2, &["--pid", "--lease"]);
     run(&["generate", "--lease", dir.path()]);
     let other = run(&["generate", "--lease", dir.path(), "--epoch", "1420070400000"]);

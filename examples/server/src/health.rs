@@ -4,7 +4,6 @@
 //! process would do no better. One that is unavailable for many windows on end is worth a restart all the same.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -56,7 +55,7 @@ pub(crate) async fn health(State(client): State<Arc<PyflakeClient>>) -> (StatusC
     // Looked at once: the keeper of the lease may change it at any moment.
     let state = client.lease().map(LeasedGenerator::state);
     let window = client.stats().window_left;
-    let status = status(state, window, lifetime, now);
+    let status = status(state, lifetime, now);
     let health = Health {
         status,
         lease: state.map(|state| Lease {
@@ -73,9 +72,8 @@ pub(crate) async fn health(State(client): State<Arc<PyflakeClient>>) -> (StatusC
     (code, Json(health))
 }
 
-fn status(lease: Option<LeaseState>, window: Option<Duration>, lifetime: Lifetime, now: u64) -> Status {
-    let ended = window.is_some_and(|left| left.is_zero());
-    if lease == Some(LeaseState::Lost) || ended || lifetime.remaining(now).is_zero() {
+fn status(lease: Option<LeaseState>, lifetime: Lifetime, now: u64) -> Status {
+    if lease.is_some_and(|lease| !lease.can_issue()) || lifetime.remaining(now).is_zero() {
         Status::Unavailable
     } else if matches!(lease, Some(LeaseState::Degraded { .. })) || lifetime.i64_remaining(now).is_zero() {
         Status::Degraded
@@ -94,21 +92,21 @@ mod tests {
     fn what_ends_issue_is_unavailable_and_what_soon_may_is_degraded() {
         let (lifetime, node) = (Epoch::TWITTER.lifetime(), Node::from_index(7).unwrap());
         let held = Some(LeaseState::Held { node, until: 0 });
-        let degraded = Some(LeaseState::Degraded { since: 0 });
-        let (some, none) = (Some(Duration::from_millis(1)), Some(Duration::ZERO));
+        let degraded = Some(LeaseState::Degraded { node, until: 0, since: 0 });
+        let expired = Some(LeaseState::Expired { node, until: 0, since: 0 });
         let (now, late, over) = (lifetime.i64_ends - 1, lifetime.i64_ends, lifetime.ends);
-        for (lease, window, now, expected) in [
-            (held, some, now, Status::Ok),
-            (None, None, now, Status::Ok),
-            (degraded, some, now, Status::Degraded),
-            (held, some, late, Status::Degraded),
-            (held, some, over - 1, Status::Degraded),
-            (degraded, none, now, Status::Unavailable),
-            (Some(LeaseState::Lost), none, now, Status::Unavailable),
-            (held, some, over, Status::Unavailable),
-            (None, None, over, Status::Unavailable),
+        for (lease, now, expected) in [
+            (held, now, Status::Ok),
+            (None, now, Status::Ok),
+            (degraded, now, Status::Degraded),
+            (held, late, Status::Degraded),
+            (held, over - 1, Status::Degraded),
+            (expired, now, Status::Unavailable),
+            (Some(LeaseState::Lost), now, Status::Unavailable),
+            (held, over, Status::Unavailable),
+            (None, over, Status::Unavailable),
         ] {
-            assert_eq!(status(lease, window, lifetime, now), expected, "{lease:?}, {window:?}, {now}");
+            assert_eq!(status(lease, lifetime, now), expected, "{lease:?}, {now}");
         }
     }
 }

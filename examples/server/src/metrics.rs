@@ -58,6 +58,7 @@ impl Page {
         for (name, is) in [
             ("held", matches!(state, LeaseState::Held { .. })),
             ("degraded", matches!(state, LeaseState::Degraded { .. })),
+            ("expired", matches!(state, LeaseState::Expired { .. })),
             ("lost", state == LeaseState::Lost),
         ] {
             self.sample("pyflake_lease", &format!("{{state=\"{name}\"}}"), u8::from(is));

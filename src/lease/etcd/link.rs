@@ -72,17 +72,22 @@ impl Link {
     pub(super) fn new(urls: &str, agent: Option<Agent>, timeout: Duration) -> Result<Self, LeaseError> {
         let endpoints: Vec<String> = urls.split(',').map(|url| url.trim().trim_end_matches('/').to_owned()).collect();
         for url in &endpoints {
-            let problem = if url.contains('@') {
-                // Without the URL: it has a password.
-                "a user and a password are not supported: use a client certificate".into()
+            // Without a password, which the part before `@` may have.
+            let shown = url.rsplit_once('@').map_or(url.as_str(), |(_, host)| host);
+            let (reason, remedy) = if url.contains('@') {
+                ("has a user or a password", "use a client certificate: etcd's users are not supported")
             } else if !url.starts_with("http://") && !url.starts_with("https://") {
-                format!("{url:?} does not start with http:// or https://")
+                ("does not start with http:// or https://", "give the URL of a member's client port")
             } else if url.starts_with("https://") && agent.is_none() {
-                format!("TLS for {url:?} takes an agent that knows whom to trust: see EtcdStoreBuilder::agent")
+                ("has no agent that knows whom to trust", "give one to EtcdStoreBuilder::agent")
             } else {
                 continue;
             };
-            return Err(LeaseError::Unavailable { doing: "reading the etcd URL".into(), source: problem.into() });
+            return Err(LeaseError::InvalidConfig {
+                setting: format!("the etcd URL {shown:?}"),
+                reason: reason.into(),
+                remedy: remedy.into(),
+            });
         }
         // No call is worth waiting longer for, and a clock has an end.
         let timeout = timeout.min(Duration::from_secs(24 * 3600));
@@ -110,7 +115,7 @@ impl Link {
         if self.process.is_current() {
             Ok(call)
         } else {
-            Err(self.unavailable(call, "it was opened before this process was forked: open it again".into()))
+            Err(LeaseError::Forked { store: format!("the store at {}", self.place()) })
         }
     }
 

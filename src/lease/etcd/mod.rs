@@ -151,6 +151,15 @@ impl EtcdStore {
         EtcdStore::builder(urls).open(epoch)
     }
 
+    /// Opens the realm `default` for whatever epoch it has, and creates nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`EtcdStoreBuilder::open_existing`].
+    pub fn open_existing(urls: &str) -> Result<Self, LeaseError> {
+        EtcdStore::builder(urls).open_existing()
+    }
+
     /// Starts from the defaults of [`open`](Self::open), to change some of them.
     pub fn builder(urls: &str) -> EtcdStoreBuilder {
         EtcdStoreBuilder {
@@ -162,7 +171,7 @@ impl EtcdStore {
         }
     }
 
-    /// Looks at every node that was ever used, in order.
+    /// Returns the status of every node that was ever used, in order.
     ///
     /// # Errors
     ///
@@ -172,7 +181,7 @@ impl EtcdStore {
         self.store.nodes()
     }
 
-    /// Ends the lease of a node without its holder, and answers the holder's label; `None` if
+    /// Ends the lease of a node without its holder, and returns the holder's label; `None` if
     /// nobody holds it.
     ///
     /// For the holder of a node that is known to be dead, before its lease expires. No ID is issued
@@ -239,9 +248,11 @@ impl EtcdStoreBuilder {
     ///
     /// # Errors
     ///
-    /// [`LeaseError::RealmMismatch`] if it was created for another epoch or bit layout;
-    /// [`LeaseError::Corrupt`] if its key cannot be read; [`LeaseError::Unavailable`] if the
-    /// cluster does not answer, or a URL or the realm's name is none.
+    /// - [`LeaseError::InvalidConfig`]: a URL or the realm's name is malformed, or a URL has `https`
+    ///   and there is no agent.
+    /// - [`LeaseError::RealmMismatch`]: the realm was created for another epoch or bit layout.
+    /// - [`LeaseError::Corrupt`]: the realm's key cannot be read.
+    /// - [`LeaseError::Unavailable`]: the cluster does not answer in time.
     pub fn open(self, epoch: Epoch) -> Result<EtcdStore, LeaseError> {
         let store = self.store()?;
         store.open(epoch)?;
@@ -252,7 +263,7 @@ impl EtcdStoreBuilder {
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open), and [`LeaseError::Unavailable`] if there is no such realm.
+    /// As [`open`](Self::open), and [`LeaseError::NotFound`] if there is no such realm.
     pub fn open_existing(self) -> Result<EtcdStore, LeaseError> {
         let store = self.store()?;
         let epoch = store.existing()?;
@@ -267,8 +278,9 @@ impl EtcdStoreBuilder {
 }
 
 /// As [`LeaseStore`] says; [`LeaseError::ClockSkewed`] if the caller's clock is too far from the
-/// server's, and [`LeaseError::Unavailable`] if the cluster does not answer in time, or for a
-/// window of more than a day.
+/// server's, [`LeaseError::Unavailable`] if the cluster does not answer in time,
+/// [`LeaseError::InvalidConfig`] for a window of more than a day, and [`LeaseError::Forked`] in the
+/// child of a `fork`.
 impl LeaseStore for EtcdStore {
     fn epoch(&self) -> Epoch {
         self.epoch

@@ -296,8 +296,7 @@ impl Store {
     }
 
     pub(super) fn missing(&self) -> LeaseError {
-        let source = "there is none; EtcdStore::open makes it".into();
-        LeaseError::Unavailable { doing: format!("looking for {}", self.place()), source }
+        LeaseError::NotFound { store: self.place(), remedy: "create it with EtcdStore::open".into() }
     }
 
     pub(super) fn contended(&self, call: Call) -> LeaseError {

@@ -13,7 +13,7 @@ mod text;
 
 use std::path::{self, Path, PathBuf};
 
-use crate::id::Epoch;
+use crate::id::{Epoch, Node};
 use crate::lease::error::LeaseError;
 use crate::lease::file::disk::Os;
 use crate::lease::file::store::Store;
@@ -74,8 +74,12 @@ use crate::lease::store::{Grant, LeaseStore, Renewal, Request};
 /// # Processes
 ///
 /// A lock passes to the child of a `fork`, so the node stays held until the child has ended too, or has called `exec`.
-/// The store itself does not: what is asked of it in the child is refused, and the child opens the directory again.
+/// The store itself does not: in the child it returns [`LeaseError::Forked`], and the child opens the directory again.
 /// Each node that is held takes two open files.
+///
+/// # No builder
+///
+/// The other stores have one for their realm, timeouts and TLS. A directory has nothing to set: it is its own realm.
 #[derive(Debug)]
 pub struct FileStore(Store<Os>);
 
@@ -86,16 +90,26 @@ impl FileStore {
     ///
     /// # Errors
     ///
-    /// [`LeaseError::RealmMismatch`] if it was created for another epoch or bit layout; [`LeaseError::Corrupt`] if its
-    /// `realm` is gone or changed; [`LeaseError::Unavailable`] if it cannot be read or created.
+    /// - [`LeaseError::InvalidConfig`]: the path is empty, or is or leads through a file.
+    /// - [`LeaseError::RealmMismatch`]: the directory was created for another epoch or bit layout.
+    /// - [`LeaseError::Corrupt`]: the file `realm` is gone or changed.
+    /// - [`LeaseError::Unavailable`]: the directory cannot be read or created, as for want of a right.
     pub fn open(dir: impl AsRef<Path>, epoch: Epoch) -> Result<Self, LeaseError> {
         Store::open(Os, &absolute(dir.as_ref())?, epoch).map(FileStore)
     }
 
-    /// Looks at every node that was ever used, in order.
+    /// Opens an existing directory for whatever epoch it has, and creates nothing.
     ///
-    /// To see whether a node is held this locks it for a moment if it is not, and an `acquire` at that moment passes
-    /// it over.
+    /// # Errors
+    ///
+    /// As [`open`](Self::open), and [`LeaseError::NotFound`] if there is no store in the directory.
+    pub fn open_existing(dir: impl AsRef<Path>) -> Result<Self, LeaseError> {
+        Store::existing(Os, &absolute(dir.as_ref())?).map(FileStore)
+    }
+
+    /// Returns the status of every node that was ever used, in order.
+    ///
+    /// A node that is not held is locked for a moment, and an `acquire` at that moment passes it over.
     ///
     /// # Errors
     ///
@@ -104,21 +118,23 @@ impl FileStore {
         self.0.nodes()
     }
 
-    /// Looks at an existing directory without knowing its epoch, and creates nothing: answers the epoch, and what
-    /// [`nodes`](Self::nodes) does.
+    /// Ends the lease of a node without its holder, and returns the holder's label; `None` if nobody holds it.
+    ///
+    /// This is rarely needed, as a node is free as soon as its holder's process has ended. It frees a node from a process
+    /// that is stopped, or from the child of a `fork` that keeps its parent's lock. It removes the lock file. No ID is
+    /// issued twice by this: the next holder starts where the window of the last one ends, and so rests until then. A
+    /// holder that lives loses its lease at its next renewal.
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open) and [`nodes`](Self::nodes), and [`LeaseError::Unavailable`] if there is no store in the
-    /// directory.
-    pub fn inspect(dir: impl AsRef<Path>) -> Result<(Epoch, Vec<NodeStatus>), LeaseError> {
-        let store = Store::existing(Os, &absolute(dir.as_ref())?)?;
-        Ok((store.epoch(), store.nodes()?))
+    /// [`LeaseError::Unavailable`] if a file cannot be read or removed; [`LeaseError::Forked`] in the child of a `fork`.
+    pub fn evict(&self, node: Node) -> Result<Option<String>, LeaseError> {
+        self.0.evict(node)
     }
 }
 
-/// As [`LeaseStore`] says; [`LeaseError::Unavailable`] if a file cannot be read or written, as on a full disk, and
-/// [`LeaseError::Corrupt`] if a record cannot be relied on.
+/// As [`LeaseStore`] says; [`LeaseError::Unavailable`] if a file cannot be read or written, as on a full disk,
+/// [`LeaseError::Corrupt`] if a record cannot be relied on, and [`LeaseError::Forked`] in the child of a `fork`.
 impl LeaseStore for FileStore {
     fn epoch(&self) -> Epoch {
         self.0.epoch()
@@ -138,8 +154,9 @@ impl LeaseStore for FileStore {
 }
 
 fn absolute(dir: &Path) -> Result<PathBuf, LeaseError> {
-    path::absolute(dir).map_err(|error| LeaseError::Unavailable {
-        doing: format!("resolving {}", dir.display()),
-        source: error.into(),
+    path::absolute(dir).map_err(|error| LeaseError::InvalidConfig {
+        setting: format!("the directory {:?}", dir.display()),
+        reason: format!("has no absolute path ({error})"),
+        remedy: "give the path of a directory".into(),
     })
 }

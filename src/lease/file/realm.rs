@@ -31,6 +31,7 @@ pub(super) fn find<D: Disk>(disk: &D, dir: &Path) -> Result<Option<Realm>, Lease
     // Listed first: a node is used only when the realm is there, so if a node is listed, the realm is found.
     let names = match disk.list(dir) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == ErrorKind::NotADirectory => return Err(no_directory(dir)),
         names => names.map_err(|error| unavailable("listing", dir, error))?,
     };
     let path = names::realm(dir);
@@ -43,7 +44,10 @@ pub(super) fn find<D: Disk>(disk: &D, dir: &Path) -> Result<Option<Realm>, Lease
 
 /// Makes a directory a store, but for syncing it; if two do so at once, the first one's realm stands.
 pub(super) fn found<D: Disk>(disk: &D, dir: &Path, epoch: Epoch) -> Result<(), LeaseError> {
-    disk.create_dirs(dir).map_err(|error| unavailable("creating the directory", dir, error))?;
+    disk.create_dirs(dir).map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists | ErrorKind::NotADirectory => no_directory(dir),
+        _ => unavailable("creating the directory", dir, error),
+    })?;
     // The way to the realm must be there for good before the realm is. What this process may not even read, it has not
     // made; and some file systems know no syncing of a directory.
     for parent in dir.ancestors().skip(1).filter(|parent| !parent.as_os_str().is_empty()) {
@@ -63,6 +67,14 @@ pub(super) fn found<D: Disk>(disk: &D, dir: &Path, epoch: Epoch) -> Result<(), L
     match linked {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(unavailable("creating", &path, error)),
         _ => Ok(()),
+    }
+}
+
+fn no_directory(dir: &Path) -> LeaseError {
+    LeaseError::InvalidConfig {
+        setting: format!("the path {:?}", dir.display()),
+        reason: "is or leads through a file".into(),
+        remedy: "give the path of a directory".into(),
     }
 }
 

@@ -122,11 +122,10 @@ impl<D: Disk> Store<D> {
 
     /// Opens a directory that there is, for whatever epoch it has.
     pub(super) fn existing(disk: D, dir: &Path) -> Result<Self, LeaseError> {
-        let none = || LeaseError::Unavailable {
-            doing: format!("looking for leases in {:?}", dir.display()),
-            source: "there are none: it has no file `realm`; give the directory that leases are taken from".into(),
-        };
-        let realm = realm::find(&disk, dir)?.ok_or_else(none)?;
+        let realm = realm::find(&disk, dir)?.ok_or_else(|| LeaseError::NotFound {
+            store: format!("the file `realm` in {:?}", dir.display()),
+            remedy: "give the directory that leases are taken from, or create a store with FileStore::open".into(),
+        })?;
         Store::for_realm(disk, dir, &realm, realm.epoch)
     }
 
@@ -317,13 +316,30 @@ impl<D: Disk> Store<D> {
         Ok(status)
     }
 
+    /// Ends a tenure without its holder; returns the holder's label, if there was one.
+    ///
+    /// A holder whose lock file has lost its name is `Lost` at its next renewal. As everywhere, the lock has no part in
+    /// what keeps windows apart.
+    pub(super) fn evict(&self, node: Node) -> Result<Option<String>, LeaseError> {
+        self.not_forked()?;
+        let files = self.files_of(node)?;
+        let status = self.status(node, &files)?;
+        if !status.held {
+            return Ok(None);
+        }
+        let lock = names::lock(&self.dir, node);
+        match self.disk.remove(&lock) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(unavailable("removing", &lock, error)),
+            _ => Ok(Some(status.owner_label)),
+        }
+    }
+
     /// A child's store is a copy of its parent's: its grants are the parent's to write about.
     fn not_forked(&self) -> Result<(), LeaseError> {
         if self.process.is_current() {
             return Ok(());
         }
-        let source = "it was opened before this process was forked: open it again".into();
-        Err(LeaseError::Unavailable { doing: format!("using {}", self.dir.display()), source })
+        Err(LeaseError::Forked { store: self.dir.display().to_string() })
     }
 
     fn held(&self) -> MutexGuard<'_, HashMap<Node, Held<D>>> {

@@ -145,19 +145,24 @@ fn literal(text: &str) -> String {
 /// An identifier as SQL. The server would cut a longer one short.
 pub(super) fn quoted(schema: &str) -> Result<String, LeaseError> {
     const LONGEST: usize = 63;
-    let problem = match schema.len() {
-        0 => "the name of the schema is empty".into(),
+    let reason = match schema.len() {
+        0 => "is empty".into(),
         1..=LONGEST if !schema.contains('\0') => return Ok(format!("\"{}\"", schema.replace('"', "\"\""))),
-        1..=LONGEST => "the name of the schema contains '\\0'".into(),
-        bytes => format!("the name of the schema has {bytes} bytes, and the limit is {LONGEST}"),
+        1..=LONGEST => "contains '\\0'".into(),
+        bytes => format!("has {bytes} bytes, and the limit is {LONGEST}"),
     };
-    let source = format!("{problem}: use 1 to {LONGEST} bytes without NUL, or `public`").into();
-    Err(LeaseError::Unavailable { doing: "checking the schema".into(), source })
+    let start: String = schema.chars().take(LONGEST).collect();
+    Err(LeaseError::InvalidConfig {
+        setting: format!("the schema's name {start:?}"),
+        reason,
+        remedy: format!("use 1 to {LONGEST} bytes without NUL, or `public`"),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::{Identity, file_of, literal, quoted, words};
+    use crate::lease::error::LeaseError;
 
     #[test]
     fn a_stored_identity_is_known_by_those_who_chose_it() {
@@ -186,7 +191,9 @@ mod tests {
         assert_eq!(literal(r"it's \' "), r"E'it''s \\'' '");
         assert_eq!(quoted("a\"b").unwrap(), "\"a\"\"b\"");
         for (bad, part) in [("", "is empty"), ("a\0", r"contains '\0'"), (&"x".repeat(64), "has 64 bytes")] {
-            assert!(quoted(bad).unwrap_err().to_string().contains(part));
+            let error = quoted(bad).unwrap_err();
+            assert!(matches!(error, LeaseError::InvalidConfig { .. }), "{error:?}");
+            assert!(error.to_string().contains(part), "{error}");
         }
     }
 }

@@ -151,9 +151,8 @@ impl Link {
         doing: &str,
         work: impl AsyncFnOnce(&Client) -> Result<T, tokio_postgres::Error> + Send,
     ) -> Result<T, LeaseError> {
-        let unavailable = |source| LeaseError::Unavailable { doing: format!("{doing} at {}", self.place()), source };
         if !self.process.is_current() {
-            return Err(unavailable("it was opened before this process was forked: open it again".into()));
+            return Err(LeaseError::Forked { store: format!("the store at {}", self.place()) });
         }
         // A runtime refuses to run on a thread that runs another one, as in async code. There a thread of its own does the
         // work; the keeper's thread does it itself.
@@ -162,19 +161,16 @@ impl Link {
                 let thread = thread::Builder::new().name("pyflake-postgres".into());
                 let thread = thread.spawn_scoped(scope, || self.blocking(work));
                 thread
-                    .map_err(Into::into)
-                    .and_then(|thread| thread.join().unwrap_or_else(|_| Err("it panicked".into())))
+                    .map_err(Failure::from)
+                    .and_then(|thread| thread.join().unwrap_or_else(|_| Err("it panicked".to_owned().into())))
             })
         } else {
             self.blocking(work)
         };
-        answer.map_err(unavailable)
+        answer.map_err(|failure| failure.while_doing(doing, &self.place()))
     }
 
-    fn blocking<T>(
-        &self,
-        work: impl AsyncFnOnce(&Client) -> Result<T, tokio_postgres::Error>,
-    ) -> Result<T, Box<dyn core::error::Error + Send + Sync>> {
+    fn blocking<T>(&self, work: impl AsyncFnOnce(&Client) -> Result<T, tokio_postgres::Error>) -> Result<T, Failure> {
         let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         // Taken out, so that it comes back only if all goes well: what a failed call has left on the wire is unknown.
         let open = match session.take() {
@@ -193,7 +189,7 @@ impl Link {
         })?;
         match answer {
             Err(_) => Err(format!("no answer within {:?}", self.statement_timeout).into()),
-            Ok(Err(error)) => Err(explain(&error).into()),
+            Ok(Err(error)) => Err(Failure::of(&error)),
             Ok(Ok(answer)) => {
                 *session = Some(open);
                 Ok(answer)
@@ -201,12 +197,12 @@ impl Link {
         }
     }
 
-    fn open(&self) -> Result<Session, Box<dyn core::error::Error + Send + Sync>> {
+    fn open(&self) -> Result<Session, Failure> {
         let runtime = Driver::new()?;
         let connect = async { tokio::time::timeout(self.connect_timeout, self.connect.connect(&self.config)).await };
         match runtime.block_on(connect)? {
             Err(_) => Err(format!("no connection within {:?}", self.connect_timeout).into()),
-            Ok(Err(error)) => Err(explain(&error).into()),
+            Ok(Err(error)) => Err(Failure::of(&error)),
             Ok(Ok(client)) => Ok(Session { client, runtime }),
         }
     }
@@ -271,32 +267,79 @@ fn hides_functions(code: &SqlState, message: &str) -> bool {
         || message.contains("WAL control functions cannot be executed when")
 }
 
-/// An error on one line, with what the server said, and the way out where we know one.
-fn explain(error: &tokio_postgres::Error) -> String {
-    let Some(said) = error.as_db_error() else {
-        let mut text = error.to_string();
-        let mut source = core::error::Error::source(error);
-        while let Some(cause) = source {
-            text = format!("{text}: {cause}");
-            source = cause.source();
+/// Why a statement has no answer.
+struct Failure {
+    kind: Kind,
+    /// One line, with what the server said.
+    why: String,
+}
+
+/// What a failure says about the next attempt.
+enum Kind {
+    /// It may succeed.
+    Outage,
+    /// The tables are missing.
+    NoTables,
+    /// The server hides how far it has flushed.
+    Hidden,
+}
+
+impl Failure {
+    fn of(error: &tokio_postgres::Error) -> Self {
+        let Some(said) = error.as_db_error() else {
+            let mut text = error.to_string();
+            let mut source = core::error::Error::source(error);
+            while let Some(cause) = source {
+                text = format!("{text}: {cause}");
+                source = cause.source();
+            }
+            return text.into();
+        };
+        let why = format!("{} ({})", said.message(), said.code().code());
+        let missing = [SqlState::UNDEFINED_TABLE, SqlState::UNDEFINED_COLUMN, SqlState::INVALID_SCHEMA_NAME];
+        match said.code() {
+            code if missing.contains(code) => Failure { kind: Kind::NoTables, why },
+            // Aurora hides its WAL: "WAL control functions cannot be executed when wal_level < logical".
+            code if hides_functions(code, said.message()) => Failure { kind: Kind::Hidden, why },
+            // The server is a standby, or the statement needs what a server in recovery does not know.
+            code if [SqlState::READ_ONLY_SQL_TRANSACTION, SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE]
+                .contains(code) =>
+            {
+                format!("{why}; connect to the primary, as with target_session_attrs=read-write").into()
+            }
+            _ => why.into(),
         }
-        return text;
-    };
-    let way_out = match said.code() {
-        code if *code == SqlState::UNDEFINED_TABLE || *code == SqlState::UNDEFINED_COLUMN => {
-            "; create the tables with PostgresStore::migrate, or name their schema with schema(..)"
+    }
+
+    fn while_doing(self, doing: &str, place: &str) -> LeaseError {
+        let Failure { kind, why } = self;
+        match kind {
+            Kind::Outage => LeaseError::Unavailable { doing: format!("{doing} at {place}"), source: why.into() },
+            Kind::NoTables => LeaseError::NotFound {
+                store: format!("a table or a column at {place}"),
+                remedy: format!(
+                    "create the tables with PostgresStore::migrate, or name their schema with schema(..) ({why})"
+                ),
+            },
+            Kind::Hidden => LeaseError::Unsafe {
+                store: format!("the server at {place}"),
+                reason: format!("does not say how far it has flushed ({why})"),
+                remedy: "grant EXECUTE on the function; or, if a failover and a restart of this server lose no write \
+                         that was acknowledged, name it with identity(Identity::Named(..))"
+                    .into(),
+            },
         }
-        code if *code == SqlState::INVALID_SCHEMA_NAME => "; create the schema, or name another one with schema(..)",
-        // Aurora hides its WAL: "WAL control functions cannot be executed when wal_level < logical".
-        code if hides_functions(code, said.message()) => {
-            "; if a failover and a restart of this server lose no write that was acknowledged, name it with \
-             identity(Identity::Named(..)), else grant EXECUTE on the function"
-        }
-        // Reading only, or asked for what a server in recovery does not know.
-        code if *code == SqlState::READ_ONLY_SQL_TRANSACTION || *code == SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE => {
-            "; connect to the primary, as with target_session_attrs=read-write"
-        }
-        _ => "",
-    };
-    format!("{} ({}){way_out}", said.message(), said.code().code())
+    }
+}
+
+impl From<String> for Failure {
+    fn from(why: String) -> Self {
+        Failure { kind: Kind::Outage, why }
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        error.to_string().into()
+    }
 }

@@ -90,8 +90,8 @@ impl Look {
     /// The realm's row, if nodes may be acquired.
     pub(super) fn check(&self, epoch: Epoch) -> Result<&Record, LeaseError> {
         if !self.syncs {
-            return Err(LeaseError::Corrupt {
-                record: self.place.clone(),
+            return Err(LeaseError::Unsafe {
+                store: self.place.clone(),
                 reason: "is on a server with fsync off, which forgets windows in a crash of its machine".into(),
                 remedy: "set fsync = on in its postgresql.conf, and reload it".into(),
             });
@@ -123,8 +123,7 @@ impl Look {
     }
 
     pub(super) fn missing(&self) -> LeaseError {
-        let source = "it does not exist; PostgresStore::open creates it".into();
-        LeaseError::Unavailable { doing: format!("reading {}", self.place), source }
+        LeaseError::NotFound { store: self.place.clone(), remedy: "create it with PostgresStore::open".into() }
     }
 }
 

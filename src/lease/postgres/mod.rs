@@ -14,6 +14,7 @@ use core::fmt;
 use core::str::FromStr;
 use core::time::Duration;
 
+use tokio_postgres::config::SslMode;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::{Config, NoTls, Socket};
 
@@ -125,7 +126,8 @@ pub struct PostgresStore {
 pub struct PostgresStoreBuilder {
     url: String,
     realm: String,
-    connect: Box<dyn Connect>,
+    /// `None`: without TLS.
+    connect: Option<Box<dyn Connect>>,
     connect_timeout: Duration,
     statement_timeout: Duration,
     max_skew: Duration,
@@ -138,7 +140,7 @@ impl PostgresStore {
     ///
     /// # Errors
     ///
-    /// [`LeaseError::Unavailable`] if the server would cut the schema's name: it has 1 to 63 bytes, and no NUL.
+    /// [`LeaseError::InvalidConfig`] if the server would cut the schema's name: it has 1 to 63 bytes, and no NUL.
     pub fn migration(schema: &str) -> Result<String, LeaseError> {
         Ok(Statements::new(schema, &Identity::Server)?.migration)
     }
@@ -152,6 +154,15 @@ impl PostgresStore {
     /// As [`PostgresStoreBuilder::open`].
     pub fn open(url: &str, epoch: Epoch) -> Result<Self, LeaseError> {
         PostgresStore::builder(url).open(epoch)
+    }
+
+    /// Opens the realm `default` for whatever epoch it has, and creates nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`PostgresStoreBuilder::open_existing`].
+    pub fn open_existing(url: &str) -> Result<Self, LeaseError> {
+        PostgresStore::builder(url).open_existing()
     }
 
     /// Creates the tables where they are missing.
@@ -168,7 +179,7 @@ impl PostgresStore {
         PostgresStoreBuilder {
             url: url.into(),
             realm: "default".into(),
-            connect: Box::new(NoTls),
+            connect: None,
             connect_timeout: Duration::from_secs(2),
             statement_timeout: Duration::from_secs(2),
             max_skew: Duration::from_secs(10),
@@ -177,16 +188,16 @@ impl PostgresStore {
         }
     }
 
-    /// Looks at every node that was ever used, in order.
+    /// Returns the status of every node that was ever used, in order.
     ///
     /// # Errors
     ///
-    /// [`LeaseError::Unavailable`] if the server does not answer.
+    /// [`LeaseError::Unavailable`] if the server does not answer; [`LeaseError::Forked`] in the child of a `fork`.
     pub fn nodes(&self) -> Result<Vec<NodeStatus>, LeaseError> {
         self.store.nodes()
     }
 
-    /// Ends the lease of a node without its holder, and answers the holder's label; `None` if nobody holds it.
+    /// Ends the lease of a node without its holder, and returns the holder's label; `None` if nobody holds it.
     ///
     /// For the holder of a node that is known to be dead, before its lease expires. No ID is issued twice by this: the
     /// next holder starts where the window of the last one ends, and so rests until then. But a holder that lives loses
@@ -199,7 +210,7 @@ impl PostgresStore {
     ///
     /// # Errors
     ///
-    /// [`LeaseError::Unavailable`] if the server does not answer.
+    /// [`LeaseError::Unavailable`] if the server does not answer; [`LeaseError::Forked`] in the child of a `fork`.
     pub fn evict(&self, node: Node) -> Result<Option<String>, LeaseError> {
         self.store.evict(node)
     }
@@ -221,7 +232,7 @@ impl PostgresStoreBuilder {
         T::TlsConnect: Send,
         <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
     {
-        self.connect = Box::new(connector);
+        self.connect = Some(Box::new(connector));
         self
     }
 
@@ -263,9 +274,12 @@ impl PostgresStoreBuilder {
     ///
     /// # Errors
     ///
-    /// [`LeaseError::RealmMismatch`] if it was created for another epoch, bit layout or identity; [`LeaseError::Corrupt`] if the
-    /// server does not keep what it acknowledges; [`LeaseError::Unavailable`] if it does not answer, or the tables are
-    /// missing.
+    /// - [`LeaseError::InvalidConfig`]: the URL, the realm's name, the schema or the identity is malformed, or the URL
+    ///   requires TLS and there is no connector.
+    /// - [`LeaseError::NotFound`]: the tables are missing.
+    /// - [`LeaseError::RealmMismatch`]: the realm was created for another epoch, bit layout or identity.
+    /// - [`LeaseError::Unsafe`]: `fsync` is off, or the server hides the functions that [`Identity::Server`] reads.
+    /// - [`LeaseError::Unavailable`]: the server does not answer in time.
     pub fn open(self, epoch: Epoch) -> Result<PostgresStore, LeaseError> {
         let store = self.store()?;
         store.open(epoch)?;
@@ -276,7 +290,7 @@ impl PostgresStoreBuilder {
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open), and [`LeaseError::Unavailable`] if there is no such realm.
+    /// As [`open`](Self::open), and [`LeaseError::NotFound`] if there is no such realm.
     pub fn open_existing(self) -> Result<PostgresStore, LeaseError> {
         let store = self.store()?;
         let epoch = store.existing()?;
@@ -287,6 +301,7 @@ impl PostgresStoreBuilder {
     ///
     /// # Errors
     ///
+    /// [`LeaseError::InvalidConfig`] as for [`open`](Self::open); [`LeaseError::NotFound`] if the schema does not exist;
     /// [`LeaseError::Unavailable`] if the server does not answer, or does not let this user create tables.
     pub fn migrate(self) -> Result<(), LeaseError> {
         self.store()?.migrate()
@@ -304,22 +319,32 @@ impl PostgresStoreBuilder {
             identity,
         } = self;
         check_name(&realm)?;
-        let mut config = Config::from_str(&url).map_err(|error| LeaseError::Unavailable {
-            // Without the URL: it has a password.
-            doing: "reading the PostgreSQL URL".into(),
-            source: error.into(),
+        // Without the URL: it has a password.
+        let invalid = |reason, remedy: &str| LeaseError::InvalidConfig {
+            setting: "the PostgreSQL URL".into(),
+            reason,
+            remedy: remedy.into(),
+        };
+        let mut config = Config::from_str(&url).map_err(|error| {
+            invalid(format!("cannot be read ({error})"), "use postgres://user@host/database, or host=... user=...")
         })?;
+        if connect.is_none() && config.get_ssl_mode() == SslMode::Require {
+            let reason = "has sslmode=require, and the store has no connector for TLS".into();
+            return Err(invalid(reason, "give one to PostgresStoreBuilder::tls, or use sslmode=prefer"));
+        }
         if config.get_application_name().is_none() {
             config.application_name("pyflake");
         }
         let max_skew = i64::try_from(max_skew.as_millis()).unwrap_or(i64::MAX / 4).min(i64::MAX / 4);
+        let connect = connect.unwrap_or_else(|| Box::new(NoTls));
         let link = Link::new(config, connect, connect_timeout, statement_timeout)?;
         Store::new(link, realm, &schema, identity, max_skew)
     }
 }
 
-/// As [`LeaseStore`] says; [`LeaseError::ClockSkewed`] if the caller's clock is too far from the server's, and
-/// [`LeaseError::Unavailable`] if the server does not answer in time, or for a window of more than a day.
+/// As [`LeaseStore`] says; [`LeaseError::ClockSkewed`] if the caller's clock is too far from the server's,
+/// [`LeaseError::Unavailable`] if the server does not answer in time, [`LeaseError::InvalidConfig`] for a window of more
+/// than a day, and [`LeaseError::Forked`] in the child of a `fork`.
 impl LeaseStore for PostgresStore {
     fn epoch(&self) -> Epoch {
         self.epoch

@@ -138,9 +138,10 @@ pub(super) fn index(node: Node) -> i64 {
 }
 
 pub(super) fn signed(number: u64) -> Result<i64, LeaseError> {
-    let too_large = |_| LeaseError::Unavailable {
-        doing: "preparing a statement".into(),
-        source: format!("{number} does not fit a bigint; the largest is {}", i64::MAX).into(),
+    let too_large = |_| LeaseError::InvalidConfig {
+        setting: format!("the number {number}"),
+        reason: format!("is above {}, the largest bigint", i64::MAX),
+        remedy: "use an epoch, a window and a clock below it".into(),
     };
     i64::try_from(number).map_err(too_large)
 }

@@ -317,7 +317,7 @@ fn half_a_request_holds_the_node_for_the_grace_period_only() {
     let (exit, said) = server.end();
     assert!(exit.success() && said.starts_with("note: "), "{said}");
     assert!(signalled.elapsed() < Duration::from_secs(5), "{:?}", signalled.elapsed());
-    let (_, nodes) = pyflake::lease::FileStore::inspect(leases.path()).unwrap();
+    let nodes = pyflake::lease::FileStore::open_existing(leases.path()).unwrap().nodes().unwrap();
     assert!(nodes.len() == 1 && !nodes[0].held, "{nodes:?}");
     assert_eq!(half.read(&mut [0]).unwrap_or(0), 0);
 }
@@ -383,7 +383,7 @@ fn health_is_503_when_the_window_has_ended() {
         thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(get(&runtime, server.address, "/id").status, StatusCode::OK);
-    assert_unavailable(&runtime, &server, "degraded");
+    assert_unavailable(&runtime, &server, "expired");
     // The directory is there again, and so are the IDs.
     fs::rename(dir.path().join("gone"), &leases).unwrap();
     await_status(&runtime, &server, "/health", StatusCode::OK);

@@ -97,7 +97,7 @@ pub(crate) fn occupy_all_but_one(leases: &Path) -> Vec<File> {
 }
 
 pub(crate) fn status(leases: &Path, node: Node) -> NodeStatus {
-    let (_, nodes) = FileStore::inspect(leases).unwrap();
+    let nodes = FileStore::open_existing(leases).unwrap().nodes().unwrap();
     nodes.into_iter().find(|status| status.node == node).unwrap()
 }
 

@@ -68,6 +68,7 @@ fn good_questions() {
         "pyflake_ids_total 10004",
         &format!("pyflake_node{{pid=\"{}\",seed=\"{}\"}} 1", id.pid(), id.seed()),
         "pyflake_lease{state=\"held\"} 1",
+        "pyflake_lease{state=\"expired\"} 0",
         "pyflake_lease{state=\"lost\"} 0",
     ] {
         assert!(metrics.lines().any(|there| there == line), "{line:?} is not in {metrics}");

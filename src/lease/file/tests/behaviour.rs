@@ -269,8 +269,9 @@ fn operators_see_every_node_that_was_used() {
     let other = dir.store();
     other.0.try_take(node(5, 1), &label(&"x\\".repeat(200)), &mut None).unwrap().unwrap();
     drop(other);
-    let (epoch, nodes) = FileStore::inspect(&dir.0).unwrap();
-    assert_eq!(epoch, EPOCH);
+    let existing = FileStore::open_existing(&dir.0).unwrap();
+    assert_eq!(existing.epoch(), EPOCH);
+    let nodes = existing.nodes().unwrap();
     assert_eq!(nodes, dir.store().nodes().unwrap());
     let [free, busy] = &nodes[..] else { panic!("{nodes:?}") };
     assert_eq!((free.node, free.held, free.token, free.until), (node(5, 1), false, 1, NOW + WINDOW));
@@ -286,8 +287,8 @@ fn operators_see_every_node_that_was_used() {
 fn looking_creates_nothing() {
     let dir = TempDir::new();
     for dir in [dir.path("missing"), dir.0.clone()] {
-        let error = FileStore::inspect(&dir).unwrap_err();
-        assert!(matches!(&error, LeaseError::Unavailable { .. }), "{error}");
+        let error = FileStore::open_existing(&dir).unwrap_err();
+        assert!(matches!(&error, LeaseError::NotFound { .. }), "{error}");
         assert!(error.to_string().contains("realm"), "{error}");
     }
     assert_eq!(dir.names().len(), 0);
@@ -334,10 +335,37 @@ fn what_is_not_a_directory_is_refused_by_its_name() {
     let file = dir.path("file");
     fs::write(&file, "").unwrap();
     for path in [file.clone(), file.join("below")] {
-        let error = FileStore::open(&path, EPOCH).unwrap_err();
-        assert!(matches!(error, LeaseError::Unavailable { .. }), "{error}");
-        assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+        for error in [FileStore::open(&path, EPOCH).unwrap_err(), FileStore::open_existing(&path).unwrap_err()] {
+            assert!(matches!(error, LeaseError::InvalidConfig { .. }), "{error}");
+            assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+        }
     }
+    let error = FileStore::open("", EPOCH).unwrap_err();
+    assert!(matches!(error, LeaseError::InvalidConfig { .. }), "{error}");
+}
+
+#[test]
+fn an_evicted_holder_is_lost_and_the_next_one_starts_behind_its_window() {
+    let dir = TempDir::new();
+    let (store, operator) = (dir.store(), FileStore::open_existing(&dir.0).unwrap());
+    assert_eq!(operator.evict(node(3, 17)).unwrap(), None, "nobody has used it");
+    let grant = take(&store, 1, NOW).unwrap();
+    let label = grant.owner.label.clone();
+    assert!(take(&operator, 2, NOW).is_none(), "it is held");
+    assert_eq!(operator.evict(node(3, 17)).unwrap(), Some(label));
+    assert_eq!(operator.evict(node(3, 17)).unwrap(), None, "it is free");
+    // The holder renews before anybody has the node, or after that, and gives it back late.
+    let renewed = store.renew(&Renewal::new(grant.clone(), NOW + 20_000));
+    assert!(matches!(renewed, Err(LeaseError::Lost { .. })), "{renewed:?}");
+    let next = take(&operator, 3, NOW).unwrap();
+    assert_eq!((next.floor, next.token), (grant.until, grant.token + 1));
+    assert!(matches!(store.release(&grant, NOW), Err(LeaseError::Lost { .. })));
+    let renewed = operator.renew(&Renewal::new(next.clone(), next.until + 1)).unwrap();
+    // By its own store too, and without a renewal before the next holder comes.
+    assert!(operator.evict(node(3, 17)).unwrap().is_some());
+    let third = take(&store, 4, NOW).unwrap();
+    assert_eq!((third.floor, third.token), (renewed.until, next.token + 1));
+    assert!(matches!(operator.renew(&Renewal::new(renewed, third.until)), Err(LeaseError::Lost { .. })));
 }
 
 #[test]
