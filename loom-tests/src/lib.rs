@@ -84,7 +84,7 @@ pub fn generator<C: Clock>(clock: C) -> Arc<Generator<C>> {
 ///
 /// # Panics
 ///
-/// If fewer than `left` IDs are left.
+/// If too few IDs are left.
 pub fn leave<C: Clock>(generator: &Generator<C>, left: u64) {
     let block = usize::try_from(IDS_PER_TICK - left - 1).expect("a number of IDs");
     assert_eq!(generator.reserve(block).map(|block| block.len()), Ok(block));

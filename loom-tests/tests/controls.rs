@@ -16,7 +16,7 @@ fn two_threads<T: 'static>(shared: &Arc<T>, claim: fn(&T) -> u64) {
     assert_unique(&[&mine, &join(other)]);
 }
 
-/// A correct claim, so that the failures below have their own reason.
+/// A correct claim. It shows that the claims below fail for their own reasons.
 #[test]
 fn a_swap_that_compares() {
     every(|| {

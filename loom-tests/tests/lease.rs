@@ -84,7 +84,8 @@ fn a_late_addition_is_not_in_the_gap() {
     });
 }
 
-/// A release gives back the slot that `close` returns: no thread has claimed it or claims it later.
+/// No thread claims a slot at or above the one that `close` returns. A release gives those slots
+/// back.
 #[test]
 fn the_free_slot_of_a_close_is_final() {
     bounded(4, || {

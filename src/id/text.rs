@@ -230,9 +230,9 @@ impl Form {
     }
 }
 
-/// The number in a text, or the position and the defect.
+/// The number in a text, or the position and the reason of the first error.
 ///
-/// All characters before the defect are single bytes, so a position in bytes is a position in
+/// All characters before the error are single bytes, so a position in bytes is a position in
 /// characters.
 pub(crate) fn number(text: &str, digits: &[u8], length: Length) -> Result<u64, (usize, &'static str)> {
     if text.is_empty() {
