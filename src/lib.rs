@@ -43,7 +43,7 @@ pub mod layout;
 #[cfg(feature = "std")]
 pub mod lease;
 mod sync;
-#[cfg(pyflake_loom)]
+#[cfg(any(pyflake_loom, pyflake_shuttle))]
 #[doc(hidden)]
 pub mod testing;
 mod trace;

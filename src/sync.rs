@@ -1,6 +1,6 @@
-//! Atomics and waiting, from std or from loom. Only this file and `testing` know loom.
+//! Atomics and waiting, from std, loom or shuttle. Only this file and `testing` know the two checkers.
 
-#[cfg(not(pyflake_loom))]
+#[cfg(not(any(pyflake_loom, pyflake_shuttle)))]
 mod imp {
     pub(crate) use core::hint::spin_loop;
     pub(crate) use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -16,15 +16,24 @@ mod imp {
     }
 }
 
-#[cfg(pyflake_loom)]
+#[cfg(any(pyflake_loom, pyflake_shuttle))]
 mod imp {
     use core::time::Duration;
 
-    pub(crate) use loom::hint::spin_loop;
-    pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+    #[cfg(pyflake_loom)]
+    use loom as checker;
+    #[cfg(pyflake_shuttle)]
+    use shuttle as checker;
 
-    /// Replaces crossbeam's `Backoff`. That one yields to the system under loom too, where only
-    /// loom can switch threads.
+    #[cfg(pyflake_loom)]
+    pub(crate) use checker::hint::spin_loop;
+    pub(crate) use checker::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+    // Shuttle's `spin_loop` is the one of std, which lets no other thread run.
+    #[cfg(pyflake_shuttle)]
+    pub(crate) use checker::thread::yield_now as spin_loop;
+
+    /// Replaces crossbeam's `Backoff`. That one yields to the system, where only the checker can
+    /// switch threads.
     pub(crate) struct Backoff;
 
     #[expect(clippy::unused_self, reason = "crossbeam's `Backoff` has a state")]
@@ -34,18 +43,18 @@ mod imp {
         }
 
         pub(crate) fn snooze(&self) {
-            loom::thread::yield_now();
+            checker::thread::yield_now();
         }
     }
 
     /// Lets the other threads run: a model has no wall clock.
     pub(crate) fn sleep(_: Duration) {
-        loom::thread::yield_now();
+        checker::thread::yield_now();
     }
 }
 
-/// Whether this is the build of the loom models.
-pub(crate) const MODEL: bool = cfg!(pyflake_loom);
+/// Whether this is the build of the models.
+pub(crate) const MODEL: bool = cfg!(any(pyflake_loom, pyflake_shuttle));
 
 /// A counter for statistics. It is never part of a loom model.
 #[derive(Debug, Default)]

@@ -88,7 +88,7 @@ fn texts_that_are_no_nodes() {
 /// What [`reads_the_environment`] prints in a process with one more variable, or with none.
 fn from_env(value: Option<&OsStr>) -> String {
     let mut child = Command::new(env::current_exe().unwrap());
-    child.args(["--exact", "reads_the_environment", "--ignored", "--nocapture"]).stdin(Stdio::null());
+    child.args(["--exact", "node::reads_the_environment", "--ignored", "--nocapture"]).stdin(Stdio::null());
     child.env_remove("PYFLAKE_TEST_NODE");
     if let Some(value) = value {
         child.env("PYFLAKE_TEST_NODE", value);

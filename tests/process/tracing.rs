@@ -1,10 +1,12 @@
 //! Feature `tracing`: each event once, with its level and its fields, and none where nothing happens.
-#![cfg(feature = "tracing")]
 
+#[path = "../util/common.rs"]
 mod common;
 #[cfg(unix)]
+#[path = "../util/forked.rs"]
 mod forked;
-mod memory;
+#[path = "../util/memory_store.rs"]
+mod memory_store;
 
 use core::fmt;
 use core::time::Duration;
@@ -14,7 +16,7 @@ use std::thread;
 use std::time::Instant;
 
 use common::{EPOCH, NOW, ms, node};
-use memory::MemoryStore;
+use memory_store::MemoryStore;
 use pyflake::lease::{LeaseError, LeasedGenerator, LeasedGeneratorBuilder, OnLost};
 use pyflake::{Error, Generator, ManualClock};
 use tracing::field::{Field, Visit};

@@ -1,13 +1,13 @@
 //! A sharded generator: unique over all shards, increasing in each, sorted by millisecond, and no wait while a shard has
 //! IDs left.
 
-mod common;
-
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use common::{EPOCH, MS, NOW, Naive, check_distinct, check_increasing, check_not_early, check_rate, manual, ms, node};
+use crate::common::{
+    EPOCH, MS, NOW, Naive, check_distinct, check_increasing, check_not_early, check_rate, manual, ms, node,
+};
 use pyflake::{Clock, CoarseClock, Error, Generator, ManualClock, ShardedGenerator, Snowflake, Wait};
 
 const fn shared_by_threads<T: Send + Sync + 'static>() {}

@@ -1,4 +1,5 @@
-//! Wrappers for the loom models: a timeline without a lease store, a ticker without a thread.
+//! Wrappers for the models of loom and shuttle: a timeline without a lease store, a ticker without
+//! a thread.
 
 use core::convert::Infallible;
 
