@@ -68,8 +68,8 @@ fn an_addition_whose_result_is_not_checked() {
     });
 }
 
-/// The last millisecond and a sequence in two words, as in most snowflake libraries, but without a
-/// lock.
+/// The last millisecond and a sequence in two words. Most snowflake libraries do this under a lock;
+/// here there is none.
 #[test]
 #[should_panic(expected = "was issued twice")]
 fn a_last_millisecond_and_a_sequence() {
@@ -86,8 +86,8 @@ fn a_last_millisecond_and_a_sequence() {
     });
 }
 
-/// A compare-and-swap that begins a new run when the clock differs from the last tick, also
-/// backwards.
+/// A compare-and-swap that follows the clock. It begins a new run when the clock differs from the
+/// last tick, also backwards.
 #[test]
 #[should_panic(expected = "was issued twice")]
 fn a_clock_that_is_trusted() {

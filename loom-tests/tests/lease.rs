@@ -43,8 +43,7 @@ fn a_renewal_is_used_only_up_to_its_limit() {
     });
 }
 
-/// A window is lost and a later one opened, while a caller claims with a clock in the gap between
-/// them.
+/// A window is lost and a later one opened. A caller claims with a clock in the gap between them.
 #[test]
 fn the_gap_between_two_windows_is_never_claimed() {
     bounded(3, || {
@@ -103,8 +102,8 @@ fn the_free_slot_of_a_close_is_final() {
     });
 }
 
-/// A window is given back unused, and the next one ends earlier, as after a step of the clock. A
-/// claim that was prepared in the first window must fail in the second one.
+/// A window is given back unused, and the next one ends earlier. A step of the clock can cause
+/// this. A claim that was prepared in the first window must fail in the second one.
 #[test]
 fn a_claim_of_one_window_fails_in_the_next() {
     bounded(4, || {
@@ -214,8 +213,8 @@ fn negative_control_check_after_the_claim() {
     });
 }
 
-/// A caller claims twice while its window ends and a later one opens, as on a new node that starts
-/// after the last ID. `end` must return a slot above all claims in the old window.
+/// A caller claims twice while its window ends and a later one opens. A new node starts after the
+/// last ID like this. `end` must return a slot above all claims in the old window.
 fn succession(end: impl Fn(&Line) -> u64 + Send + Sync + Copy + 'static) {
     bounded(3, move || {
         let (old, new) = (Arc::new(Line::new()), Line::new());

@@ -98,7 +98,7 @@ fn the_time_never_goes_back() {
     });
 }
 
-/// A later time is not lost to an earlier one that is stored at the same moment.
+/// Two users push at once: the earlier time does not replace the later one.
 #[test]
 fn a_user_that_pushes_a_time_reads_it_or_a_later_one() {
     every(|| {

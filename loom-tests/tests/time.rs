@@ -1,4 +1,4 @@
-//! Models of claims while the time moves forward or back, and of threads that wait for it.
+//! Models of claims while the time moves forward or back, and of waits.
 #![cfg(pyflake_loom)]
 
 use std::sync::Arc;
@@ -48,8 +48,7 @@ impl<C: Clock> Clock for Witness<C> {
     }
 }
 
-/// A clock that advances by half a millisecond at each reading on the slow path, so also during a
-/// wait.
+/// A clock that advances by half a millisecond at each slow reading, so also during a wait.
 ///
 /// Two waiters and a thread that moves the time cannot be one model: loom may let the waiters wait
 /// for each other forever.
@@ -147,7 +146,8 @@ fn the_clock_ticks_while_the_last_ids_are_claimed() {
     });
 }
 
-/// A thread may read any of the times that the clock has shown, in any order that one word allows.
+/// The clock steps during claims. A thread may read any of the times that it has shown, in any
+/// order that one word allows.
 #[test]
 fn the_clock_steps_back_while_two_threads_claim() {
     bounded(3, || {

@@ -6,7 +6,7 @@ use core::str::FromStr;
 use crate::error::{ParseError, shown};
 use crate::id::snowflake::Snowflake;
 
-/// The digits of all three forms are in ASCII order, so texts of one length sort as their numbers.
+/// The digits of all three forms are in ASCII order. So texts of one length sort as their numbers.
 const BASE32: Form = Form {
     digits: b"0123456789ABCDEFGHJKMNPQRSTVWXYZ",
     length: Length::Exactly(13),
