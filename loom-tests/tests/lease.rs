@@ -213,8 +213,9 @@ fn negative_control_check_after_the_claim() {
     });
 }
 
-/// A caller claims twice while its window ends and a later one opens. A new node starts after the
-/// last ID like this. `end` must return a slot above all claims in the old window.
+/// A caller claims twice while its window ends and a later one opens. This is how a lease moves to
+/// another node: the new window starts after the last ID. `end` must return a slot above all claims
+/// in the old window.
 fn succession(end: impl Fn(&Line) -> u64 + Send + Sync + Copy + 'static) {
     bounded(3, move || {
         let (old, new) = (Arc::new(Line::new()), Line::new());
