@@ -1,4 +1,4 @@
-//! The client, step by step as in the manual of the Python package: `cargo run --example client`.
+//! The client, step by step as in the manual of the Python package: `cargo run --package pyflake-examples --example client`.
 
 use pyflake::{Epoch, Error, PyflakeClient, TimeUnit, generate_seed};
 
