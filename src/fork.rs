@@ -45,7 +45,7 @@ impl Process {
 ///
 /// The function runs before `fork` returns in the child. Only one thread is alive there, and any
 /// lock may be held by a thread that no longer exists. So the function must use atomic operations
-/// alone. It must also tolerate to run twice.
+/// alone. It must also work if it runs twice.
 pub(crate) struct Guard {
     #[cfg(unix)]
     installed: OnceBool,

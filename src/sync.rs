@@ -1,4 +1,5 @@
-//! Atomics and waiting, from std, loom or shuttle. Only this file and `testing` know the two checkers.
+//! Atomics and waiting, from std, loom or shuttle. Only this file and `testing` know the two
+//! checkers.
 
 #[cfg(not(any(pyflake_loom, pyflake_shuttle)))]
 mod imp {
@@ -56,7 +57,7 @@ mod imp {
 /// Whether this is the build of the models.
 pub(crate) const MODEL: bool = cfg!(any(pyflake_loom, pyflake_shuttle));
 
-/// A counter for statistics. It is never part of a loom model.
+/// A counter for statistics. It is never part of a model.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(core::sync::atomic::AtomicU64);
 

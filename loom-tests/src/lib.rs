@@ -1,13 +1,15 @@
-//! What the loom models share: how a model is explored, and what is asked of the IDs it issues.
+//! Helpers of the loom models: exploring a model, and checking the IDs that it issues.
 //!
-//! A model is a test in `tests/`; `ci/loom.sh` runs them all. Without `--cfg pyflake_loom` everything here is empty.
+//! A model is a test in `tests/`; `ci/loom.sh` runs all of them. Without `--cfg pyflake_loom` this
+//! crate is empty.
 //!
-//! # What loom sees
+//! # The limits of loom
 //!
-//! Atomics that come from `sync.rs`. It does not see `OnceBox` and `Mutex`, so it knows of no order that these
-//! establish, and would report a false race where a thread uses an atomic that another made and handed on through one
-//! of them. The models keep clear of that: a generator is made by the main thread, or reached through the client's
-//! word that names it, and two threads share a cache segment only if the main thread made it.
+//! Loom sees the atomics of `sync.rs`. It does not see `OnceBox` and `Mutex`, so it does not know
+//! their ordering. If one thread makes an atomic and passes it to another thread through one of
+//! them, loom reports a false race. The models avoid this: the main thread makes each generator, or
+//! a thread reaches it through the client's word that names it. Two threads share a cache segment
+//! only if the main thread made it.
 #![cfg(pyflake_loom)]
 
 use std::collections::HashSet;
@@ -21,30 +23,32 @@ use loom::thread::{JoinHandle, spawn};
 use pyflake::layout::IDS_PER_TICK;
 use pyflake::{Clock, Epoch, Generator, Node, Snowflake};
 
-/// The epoch of the models: a tick is the clock's own number.
+/// The epoch of the models: a tick equals the clock's reading.
 pub const EPOCH: Epoch = Epoch::UNIX;
 
-/// The tick that the clocks begin with.
+/// The first tick of the clocks.
 pub const TICK: u64 = 10;
 
-/// Explores every interleaving of the model.
+/// Explores every interleaving of a model.
 pub fn every(model: impl Fn() + Send + Sync + 'static) {
     explore(None, model);
 }
 
-/// Explores the interleavings with at most so many preemptions: nearly all bugs need three or fewer, and with three
-/// threads or long calls there are too many to try every one.
+/// Explores the interleavings of a model with at most `preemptions` preemptions.
+///
+/// With three threads or long calls, all interleavings are too many. Nearly all bugs need three
+/// preemptions or fewer.
 pub fn bounded(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
     explore(Some(preemptions), model);
 }
 
 fn explore(preemption_bound: Option<usize>, model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
-    // Set here, so that no variable of the environment makes a model smaller than it says.
+    // Set explicitly, so that no environment variable makes a model smaller.
     builder.preemption_bound = preemption_bound;
     builder.max_permutations = None;
     builder.max_duration = None;
-    // The count is std's: it outlives each run of the model.
+    // An atomic of std, which outlives each run of the model.
     let runs = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&runs);
     let start = Instant::now();
@@ -61,31 +65,34 @@ fn explore(preemption_bound: Option<usize>, model: impl Fn() + Send + Sync + 'st
     );
 }
 
-/// A generator on a made-up clock, so with a timeline of its own. It waits for as long as it takes: the limit is in
-/// real time, which a model has none of.
+/// Makes a generator on a simulated clock, so with its own timeline.
+///
+/// Its `max_wait` is an hour: the limit is in real time, and a model has none.
 ///
 /// # Panics
 ///
-/// If it cannot be built.
+/// If the generator cannot be built.
 pub fn generator<C: Clock>(clock: C) -> Arc<Generator<C>> {
     let node = Node::new(1, 2).expect("in range");
     let builder = Generator::builder(EPOCH, node).clock(clock).max_wait(Duration::from_secs(3600));
     Arc::new(builder.build().expect("a clock past the epoch"))
 }
 
-/// Issues all IDs of the clock's millisecond but `left`, the last one by itself: the next claim is an addition.
+/// Issues all IDs of the clock's millisecond except the last `left`.
+///
+/// The last of them is issued alone, so the next claim is an addition.
 ///
 /// # Panics
 ///
-/// If there are not so many left.
+/// If too few IDs are left.
 pub fn leave<C: Clock>(generator: &Generator<C>, left: u64) {
     let block = usize::try_from(IDS_PER_TICK - left - 1).expect("a number of IDs");
     assert_eq!(generator.reserve(block).map(|block| block.len()), Ok(block));
     assert!(generator.next_id().is_ok());
 }
 
-/// Runs a closure on what is shared in a thread of its own.
-pub fn fork<T: 'static, R: 'static>(shared: &Arc<T>, run: impl FnOnce(&T) -> R + 'static) -> JoinHandle<R> {
+/// Runs a closure on a shared value in a new thread.
+pub fn start<T: 'static, R: 'static>(shared: &Arc<T>, run: impl FnOnce(&T) -> R + 'static) -> JoinHandle<R> {
     let shared = Arc::clone(shared);
     spawn(move || run(&shared))
 }
@@ -94,8 +101,8 @@ pub fn fork<T: 'static, R: 'static>(shared: &Arc<T>, run: impl FnOnce(&T) -> R +
 ///
 /// # Panics
 ///
-/// If it panicked.
-#[expect(clippy::must_use_candidate, reason = "a thread may be waited for without a result")]
+/// If the thread panicked.
+#[expect(clippy::must_use_candidate, reason = "some callers need no result")]
 pub fn join<R>(thread: JoinHandle<R>) -> R {
     thread.join().expect("it did not panic")
 }
@@ -104,16 +111,16 @@ pub fn join<R>(thread: JoinHandle<R>) -> R {
 ///
 /// # Panics
 ///
-/// If there is none.
+/// If a call fails.
 pub fn ids<const N: usize, C: Clock>(generator: &Generator<C>) -> [Snowflake; N] {
     core::array::from_fn(|_| generator.next_id().expect("an ID"))
 }
 
-/// Asks what every model asks: each thread's IDs increase, and no ID was issued twice.
+/// Checks that each thread's IDs increase, and that no ID was issued twice.
 ///
 /// # Panics
 ///
-/// If that is not so.
+/// If a check fails.
 pub fn assert_unique<T: Copy + Ord + Hash + Debug>(threads: &[&[T]]) {
     for ids in threads {
         assert!(ids.is_sorted_by(|a, b| a <= b), "a thread's IDs went back: {threads:?}");

@@ -1,10 +1,10 @@
-//! Threads that claim from one timeline while the time stands still.
+//! Models of claims on one timeline while the time stands still.
 #![cfg(pyflake_loom)]
 
 use std::sync::Arc;
 
 use loom::sync::atomic::{AtomicU64, Ordering};
-use loom_tests::{EPOCH, TICK, assert_unique, bounded, every, fork, generator, ids, join, leave};
+use loom_tests::{EPOCH, TICK, assert_unique, bounded, every, generator, ids, join, leave, start};
 use pyflake::layout::MAX_TICK;
 use pyflake::{Error, Generator, ManualClock, Snowflake};
 
@@ -12,7 +12,7 @@ use pyflake::{Error, Generator, ManualClock, Snowflake};
 fn two_threads_claim_two_each() {
     every(|| {
         let generator = generator(ManualClock::new(TICK));
-        let other = fork(&generator, ids::<2, _>);
+        let other = start(&generator, ids::<2, _>);
         let mine = ids::<2, _>(&generator);
         assert_unique(&[&mine, &join(other)]);
         assert_eq!(generator.next_id().map(Snowflake::sequence), Ok(4), "no slot was skipped");
@@ -23,19 +23,19 @@ fn two_threads_claim_two_each() {
 fn two_threads_claim_three_each() {
     every(|| {
         let generator = generator(ManualClock::new(TICK));
-        let other = fork(&generator, ids::<3, _>);
+        let other = start(&generator, ids::<3, _>);
         let mine = ids::<3, _>(&generator);
         assert_unique(&[&mine, &join(other)]);
         assert_eq!(generator.next_id().map(Snowflake::sequence), Ok(6), "no slot was skipped");
     });
 }
 
-/// The millisecond has been begun and is open for additions.
+/// The millisecond has begun and is open for additions.
 #[test]
 fn two_threads_add_three_each() {
     every(|| {
         let generator = begun();
-        let other = fork(&generator, ids::<3, _>);
+        let other = start(&generator, ids::<3, _>);
         let mine = ids::<3, _>(&generator);
         assert_unique(&[&mine, &join(other)]);
         assert_eq!(generator.next_id().map(Snowflake::sequence), Ok(8), "no slot was skipped");
@@ -46,7 +46,7 @@ fn two_threads_add_three_each() {
 fn three_threads_claim_one_each() {
     every(|| {
         let generator = generator(ManualClock::new(TICK));
-        let others = [(); 2].map(|()| fork(&generator, ids::<1, _>));
+        let others = [(); 2].map(|()| start(&generator, ids::<1, _>));
         let mine = ids::<1, _>(&generator);
         let [second, third] = others.map(join);
         assert_unique(&[&mine, &second, &third]);
@@ -57,7 +57,7 @@ fn three_threads_claim_one_each() {
 fn three_threads_claim_two_each() {
     bounded(3, || {
         let generator = generator(ManualClock::new(TICK));
-        let others = [(); 2].map(|()| fork(&generator, ids::<2, _>));
+        let others = [(); 2].map(|()| start(&generator, ids::<2, _>));
         let mine = ids::<2, _>(&generator);
         let [second, third] = others.map(join);
         assert_unique(&[&mine, &second, &third]);
@@ -68,20 +68,20 @@ fn three_threads_claim_two_each() {
 fn three_threads_add_two_each() {
     bounded(3, || {
         let generator = begun();
-        let others = [(); 2].map(|()| fork(&generator, ids::<2, _>));
+        let others = [(); 2].map(|()| start(&generator, ids::<2, _>));
         let mine = ids::<2, _>(&generator);
         let [second, third] = others.map(join);
         assert_unique(&[&mine, &second, &third]);
     });
 }
 
-/// Two slots are left for four claims.
+/// Two slots are left, and there are four claims.
 #[test]
 fn the_last_ids_of_a_millisecond_are_issued_once() {
     every(|| {
         let generator = generator(ManualClock::new(TICK));
         leave(&generator, 2);
-        let other = fork(&generator, |generator| [generator.try_next_id(), generator.try_next_id()]);
+        let other = start(&generator, |generator| [generator.try_next_id(), generator.try_next_id()]);
         let mine = [generator.try_next_id(), generator.try_next_id()];
         let others = join(other);
         assert_unique(&[&issued(&mine), &issued(&others)]);
@@ -95,13 +95,13 @@ fn the_last_ids_of_a_millisecond_are_issued_once() {
     });
 }
 
-/// Two slots are left of all 42 bits.
+/// Two slots are left of the whole 42 bits.
 #[test]
 fn the_last_ids_of_all_are_issued_once() {
     every(|| {
         let generator = generator(ManualClock::new(MAX_TICK));
         leave(&generator, 2);
-        let other = fork(&generator, |generator| [generator.next_id(), generator.next_id()]);
+        let other = start(&generator, |generator| [generator.next_id(), generator.next_id()]);
         let mine = [generator.next_id(), generator.next_id()];
         let others = join(other);
         let all = [mine, others].concat();
@@ -117,7 +117,7 @@ fn the_last_ids_of_all_are_issued_once() {
 fn blocks_and_single_ids_do_not_overlap() {
     every(|| {
         let generator = begun();
-        let blocks = fork(&generator, |generator| {
+        let blocks = start(&generator, |generator| {
             [3, 2].map(|n| generator.reserve(n).expect("a block").collect::<Vec<_>>()).concat()
         });
         let mut slice = [Snowflake::default(); 2];
@@ -129,13 +129,13 @@ fn blocks_and_single_ids_do_not_overlap() {
     });
 }
 
-/// The orderings are all `Relaxed`, and yet whoever was told of an ID issues a larger one.
+/// All orderings are `Relaxed`. Still, a thread that receives an ID issues a larger one.
 #[test]
-fn an_id_is_larger_than_the_ones_its_thread_was_told_of() {
+fn an_id_is_larger_than_an_id_that_its_thread_received() {
     every(|| {
         let generator = begun();
         let mailbox = Arc::new(AtomicU64::new(0));
-        let sender = fork(&generator, {
+        let sender = start(&generator, {
             let mailbox = Arc::clone(&mailbox);
             move |generator| {
                 let [first, second] = ids::<2, _>(generator);
@@ -143,16 +143,16 @@ fn an_id_is_larger_than_the_ones_its_thread_was_told_of() {
                 (first, second)
             }
         });
-        let told = mailbox.load(Ordering::Acquire);
+        let received = mailbox.load(Ordering::Acquire);
         let [id] = ids::<1, _>(&generator);
-        assert!(id.as_u64() > told, "{id} after {told}");
+        assert!(id.as_u64() > received, "{id} after {received}");
         let (first, second) = join(sender);
         assert_unique(&[&[first, second], &[id]]);
         assert_eq!(id.timestamp(EPOCH), TICK);
     });
 }
 
-/// A generator whose millisecond two IDs have been issued in.
+/// Makes a generator that has issued two IDs of its millisecond.
 fn begun() -> Arc<Generator<ManualClock>> {
     let generator = generator(ManualClock::new(TICK));
     ids::<2, _>(&generator);

@@ -1,9 +1,9 @@
-//! Threads that share a client: one changes the generator while others generate.
+//! Models of a client: one thread changes the generator while others generate.
 #![cfg(pyflake_loom)]
 
 use std::sync::Arc;
 
-use loom_tests::{EPOCH, TICK, assert_unique, bounded, every, fork, join};
+use loom_tests::{EPOCH, TICK, assert_unique, bounded, every, join, start};
 use pyflake::{CachePolicy, Error, ManualClock, Node, PyflakeClient, Snowflake};
 
 type Client = PyflakeClient<ManualClock>;
@@ -16,7 +16,7 @@ fn client(cache: CachePolicy) -> Arc<Client> {
     Arc::new(PyflakeClient::builder(EPOCH).clock(ManualClock::new(TICK)).cache(cache).build())
 }
 
-/// A client that has the generator A.
+/// Makes a client with a generator on node A.
 fn client_on_a(cache: CachePolicy) -> Arc<Client> {
     let client = client(cache);
     client.create_generator(A.0, A.1).expect("the first");
@@ -31,7 +31,8 @@ fn is_of((pid, seed): (u64, u64), id: Snowflake) -> bool {
     (u64::from(id.pid()), u64::from(id.seed())) == (pid, seed)
 }
 
-/// Checks, when all threads are done, that the numbers `1..=generated` are those of the IDs that were handed out.
+/// Checks that the indices `1..=generated` are those of the issued IDs. Call it when all threads
+/// are done.
 fn assert_numbered(client: &Client, ids: &[Snowflake]) {
     let generated = client.info().generated;
     let mut numbered: Vec<_> = (1..=generated).map(|idx| client.cached(idx).expect("stored").snowflake).collect();
@@ -41,12 +42,13 @@ fn assert_numbered(client: &Client, ids: &[Snowflake]) {
     assert_eq!(numbered, ids);
 }
 
-/// Renews A to B to A. The straggler has read the name of a generator and may be anywhere in it when it is replaced.
+/// Renews the generator from A to B to A. The straggler may be anywhere in a call on the first
+/// generator.
 #[test]
 fn a_straggler_generates_while_the_generator_is_renewed() {
     bounded(3, || {
         let client = client_on_a(CachePolicy::Recent(8));
-        let straggler = fork(&client, generate::<2>);
+        let straggler = start(&client, generate::<2>);
         client.renew_generator(B.0, B.1).expect("another node");
         let [on_b] = generate(&client);
         client.renew_generator(A.0, A.1).expect("the first node again");
@@ -55,7 +57,8 @@ fn a_straggler_generates_while_the_generator_is_renewed() {
         let straggler = join(straggler);
         let mut all = [&straggler[..], &[on_b, on_a]].concat();
         assert_numbered(&client, &all);
-        // The straggler's IDs increase within a node; over two nodes the seed and the pid come before the sequence.
+        // The straggler's IDs increase on each node. Across two nodes they may not, because the
+        // seed and the pid are above the sequence.
         all.sort();
         assert_unique(&[&all]);
     });
@@ -65,7 +68,7 @@ fn a_straggler_generates_while_the_generator_is_renewed() {
 fn two_threads_generate_while_a_third_renews() {
     bounded(3, || {
         let client = client_on_a(CachePolicy::Recent(8));
-        let others = [(); 2].map(|()| fork(&client, generate::<1>));
+        let others = [(); 2].map(|()| start(&client, generate::<1>));
         client.renew_generator(B.0, B.1).expect("another node");
         client.renew_generator(A.0, A.1).expect("the first node again");
         let [second, third] = others.map(join);
@@ -74,12 +77,12 @@ fn two_threads_generate_while_a_third_renews() {
     });
 }
 
-/// Only one of two creations finds no generator.
+/// Only one of two creations succeeds.
 #[test]
 fn two_threads_create_a_generator() {
     every(|| {
         let client = client(CachePolicy::Off);
-        let other = fork(&client, |client| (client.create_generator(B.0, B.1), generate::<1>(client)));
+        let other = start(&client, |client| (client.create_generator(B.0, B.1), generate::<1>(client)));
         let (mine, my_ids) = (client.create_generator(A.0, A.1), generate::<1>(&client));
         let (others, other_ids) = join(other);
         let exists = |(pid, seed): (u64, u64)| Err(Error::GeneratorExists { node: Node::new(pid, seed).unwrap() });
@@ -95,20 +98,20 @@ fn two_threads_create_a_generator() {
 fn two_threads_destroy_the_generator() {
     every(|| {
         let client = client_on_a(CachePolicy::Off);
-        let other = fork(&client, Client::destroy_generator);
-        assert!(client.destroy_generator() ^ join(other), "it is destroyed once");
+        let other = start(&client, Client::destroy_generator);
+        assert!(client.destroy_generator() ^ join(other), "only one call destroys it");
         assert_eq!(client.generate(), Err(Error::NoGenerator));
         let info = client.info();
         assert_eq!((info.pid.map(u64::from), info.seed.map(u64::from)), (Some(A.0), Some(A.1)));
     });
 }
 
-/// The node goes on where it stopped, also for a thread that was in the middle of a claim.
+/// The node continues where it stopped, also for a thread in the middle of a claim.
 #[test]
 fn a_straggler_generates_while_the_generator_is_destroyed_and_created() {
     every(|| {
         let client = client_on_a(CachePolicy::Recent(8));
-        let straggler = fork(&client, |client| [client.generate(), client.generate()]);
+        let straggler = start(&client, |client| [client.generate(), client.generate()]);
         assert!(client.destroy_generator());
         client.create_generator(A.0, A.1).expect("there is none");
         let mine = generate::<1>(&client);
@@ -124,22 +127,25 @@ fn a_straggler_generates_while_the_generator_is_destroyed_and_created() {
     });
 }
 
-/// A creation, a destruction and a renewal at once: whichever order they take effect in, what is left is one of them.
+/// A creation, a destruction and a renewal race. In every order, exactly one generator is left.
 #[test]
 fn create_destroy_and_renew_race() {
     bounded(3, || {
         let client = client_on_a(CachePolicy::Off);
-        // Made here, as loom does not see how a generator made by one thread gets to another that renews to it.
+        // The main thread makes the generator on B. Loom does not see the ordering by which one
+        // thread gets a generator that another thread made.
         client.renew_generator(B.0, B.1).expect("another node");
         client.renew_generator(A.0, A.1).expect("the first node again");
-        let destroyer = fork(&client, |client| (client.destroy_generator(), client.create_generator(A.0, A.1)));
-        let renewer = fork(&client, |client| client.renew_generator(B.0, B.1));
-        // One attempt: with two, loom 0.7.3 forgets that the creation comes after the destruction. It keeps the order of
-        // modifications by pairs, and does not hand on that this thread saw the renewal before the destruction.
+        let destroyer = start(&client, |client| (client.destroy_generator(), client.create_generator(A.0, A.1)));
+        let renewer = start(&client, |client| client.renew_generator(B.0, B.1));
+        // One attempt only. With two, loom 0.7.3 loses the ordering of the creation after the
+        // destruction. It tracks the order of modifications by pairs, and does not pass on that
+        // this thread saw the renewal before the destruction.
         let attempt = client.generate();
         let (destroyed, created) = join(destroyer);
         assert_eq!((destroyed, join(renewer)), (true, Ok(())));
-        // The creation fails only if the renewal came between it and the destruction.
+        // The creation fails only if the renewal took effect between the destruction and the
+        // creation.
         let exists = Err(Error::GeneratorExists { node: Node::new(2, 1).unwrap() });
         assert!(created == Ok(()) || created == exists, "{created:?}");
         let mut ids: Vec<_> = attempt.into_iter().collect();

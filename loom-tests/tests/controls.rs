@@ -1,21 +1,22 @@
-//! Negative controls: the ways this is usually got wrong, each in the shape of a model that the library passes. If loom
-//! did not find these, its silence about the library would say nothing.
+//! Negative controls: common wrong designs, each in the shape of a model that the library passes.
+//!
+//! If loom did not find these errors, its silence about the library would prove nothing.
 #![cfg(pyflake_loom)]
 
 use std::sync::Arc;
 
 use loom::sync::atomic::{AtomicU64, Ordering};
-use loom_tests::{TICK, assert_unique, every, fork, join};
+use loom_tests::{TICK, assert_unique, every, join, start};
 use pyflake::layout::IDS_PER_TICK;
 
-/// Two threads issue two each by a claim that answers slots.
+/// Two threads issue two IDs each with a function that claims a slot.
 fn two_threads<T: 'static>(shared: &Arc<T>, claim: fn(&T) -> u64) {
-    let other = fork(shared, move |shared| [claim(shared), claim(shared)]);
+    let other = start(shared, move |shared| [claim(shared), claim(shared)]);
     let mine = [claim(shared), claim(shared)];
     assert_unique(&[&mine, &join(other)]);
 }
 
-/// As the library does it, to show that what fails below fails for its own reason.
+/// A correct claim. It shows that the claims below fail for their own reasons.
 #[test]
 fn a_swap_that_compares() {
     every(|| {
@@ -45,18 +46,18 @@ fn a_store_instead_of_a_swap() {
     });
 }
 
-/// An addition that is made because there was room a moment ago, and whose answer is taken for a slot of the tick.
+/// An addition after a check for room. The result of the addition is not checked.
 #[test]
 #[should_panic(expected = "was issued twice")]
-fn an_addition_that_is_not_looked_at() {
+fn an_addition_whose_result_is_not_checked() {
     every(|| {
-        // A tick and the number of its claimed slots, with one slot left.
+        // A tick and its number of claimed slots, with one slot left.
         let state = Arc::new(AtomicU64::new(TICK << 21 | (IDS_PER_TICK - 1)));
         let claim = |state: &AtomicU64| {
             let has_room = state.load(Ordering::SeqCst) & 0x1f_ffff < IDS_PER_TICK;
             has_room.then(|| TICK * IDS_PER_TICK + (state.fetch_add(1, Ordering::SeqCst) & 0x1f_ffff))
         };
-        let other = fork(&state, claim);
+        let other = start(&state, claim);
         let mine = claim(&state);
         let other = join(other);
         // The first slot of the next tick.
@@ -67,7 +68,8 @@ fn an_addition_that_is_not_looked_at() {
     });
 }
 
-/// A last millisecond and a sequence, as in most snowflake libraries, but without their lock.
+/// The last millisecond and a sequence in two words. Most snowflake libraries do this under a lock;
+/// here there is none.
 #[test]
 #[should_panic(expected = "was issued twice")]
 fn a_last_millisecond_and_a_sequence() {
@@ -84,13 +86,14 @@ fn a_last_millisecond_and_a_sequence() {
     });
 }
 
-/// A claim by compare-and-swap that begins a new run whenever the clock differs from the last tick, also backwards.
+/// A compare-and-swap that follows the clock. It begins a new run when the clock differs from the
+/// last tick, also backwards.
 #[test]
 #[should_panic(expected = "was issued twice")]
 fn a_clock_that_is_trusted() {
     every(|| {
         let shared = Arc::new((AtomicU64::new(0), AtomicU64::new(TICK)));
-        let stepper = fork(&shared, |(_, clock)| clock.store(TICK - 1, Ordering::SeqCst));
+        let stepper = start(&shared, |(_, clock)| clock.store(TICK - 1, Ordering::SeqCst));
         let claim = |(free, clock): &(AtomicU64, AtomicU64)| {
             loop {
                 let first = clock.load(Ordering::SeqCst) * IDS_PER_TICK;
@@ -102,8 +105,9 @@ fn a_clock_that_is_trusted() {
                 loom::thread::yield_now();
             }
         };
-        // A thread that has read the clock before the step issues after one that reads it later, and then again.
-        let other = fork(&shared, claim);
+        // A claim by the reading TICK, then one by TICK - 1; the next one by TICK repeats the first
+        // slot.
+        let other = start(&shared, claim);
         let mut ids = vec![claim(&shared), claim(&shared), join(other)];
         join(stepper);
         ids.sort_unstable();
@@ -111,7 +115,8 @@ fn a_clock_that_is_trusted() {
     });
 }
 
-/// A ring of one place whose tag and ID are two plain stores: a reader meets the ID of one index under the tag of another.
+/// A ring of one place, with the tag and the ID in two plain stores. A reader finds the ID of one
+/// index under the tag of another.
 #[test]
 #[should_panic(expected = "index 1 has another ID")]
 fn a_tag_and_an_id_stored_apart() {
@@ -122,7 +127,7 @@ fn a_tag_and_an_id_stored_apart() {
             id.store(100 + idx, Ordering::SeqCst);
         };
         put(&place, 1);
-        let writer = fork(&place, move |place| put(place, 2));
+        let writer = start(&place, move |place| put(place, 2));
         let (tag, id) = &*place;
         if tag.load(Ordering::SeqCst) == 1 {
             assert_eq!(id.load(Ordering::SeqCst), 101, "index 1 has another ID");
@@ -131,7 +136,8 @@ fn a_tag_and_an_id_stored_apart() {
     });
 }
 
-/// The same where the reader looks at the tag twice, but the writer of the later index may be overtaken by the other's.
+/// The same with a tag that only rises. A writer raises the tag before it stores the ID, and a
+/// later writer may overtake it in between.
 #[test]
 #[should_panic(expected = "index 2 has another ID")]
 fn an_id_stored_by_a_writer_that_lost_its_place() {
@@ -142,7 +148,7 @@ fn an_id_stored_by_a_writer_that_lost_its_place() {
                 id.store(100 + idx, Ordering::SeqCst);
             }
         };
-        let early = fork(&place, move |place| put(place, 1));
+        let early = start(&place, move |place| put(place, 1));
         put(&place, 2);
         join(early);
         let (tag, id) = &*place;

@@ -1,16 +1,18 @@
-//! Threads that share a sharded generator. Its thread-local home is std's, so all threads of a model have one: no more
-//! than a hint, and the worst one, as they meet at each shard.
+//! Models of a sharded generator that several threads share.
+//!
+//! The thread-local home shard is std's, so all threads of a model have the same one. That is the
+//! worst case: they meet at each shard. The home is only a hint.
 #![cfg(pyflake_loom)]
 
 use std::sync::Arc;
 
-use loom_tests::{EPOCH, TICK, assert_unique, bounded, every, fork, join};
+use loom_tests::{EPOCH, TICK, assert_unique, bounded, every, join, start};
 use pyflake::layout::IDS_PER_TICK;
 use pyflake::{Error, Generator, ManualClock, Node, ShardedGenerator, Snowflake};
 
 type Sharded = ShardedGenerator<ManualClock>;
 
-/// Two shards with so many IDs left in all.
+/// Makes a generator with two shards, with `left` IDs left in total.
 fn sharded(left: usize) -> Arc<Sharded> {
     let node = Node::new(1, 0).expect("in range");
     let builder = Generator::builder(EPOCH, node).clock(ManualClock::new(TICK));
@@ -24,12 +26,12 @@ fn attempts<const N: usize>(generator: &Sharded) -> [Result<Snowflake, Error>; N
     core::array::from_fn(|_| generator.try_next_id())
 }
 
-/// The fill leaves the rest in one shard, or in both.
+/// The `left` IDs are in one shard or in both.
 #[test]
 fn the_last_ids_of_all_shards_are_issued_once() {
     bounded(3, || {
         let generator = sharded(3);
-        let other = fork(&generator, attempts::<2>);
+        let other = start(&generator, attempts::<2>);
         let mine = attempts::<2>(&generator);
         let all = [mine, join(other)].concat();
         let ids: Vec<_> = all.iter().filter_map(|attempt| attempt.as_ref().ok().map(|id| [*id])).collect();
@@ -42,7 +44,7 @@ fn the_last_ids_of_all_shards_are_issued_once() {
 fn slices_and_single_ids_of_two_shards_do_not_overlap() {
     every(|| {
         let generator = sharded(5);
-        let fill = fork(&generator, |generator| {
+        let fill = start(&generator, |generator| {
             let mut ids = [Snowflake::default(); 3];
             generator.fill(&mut ids).expect("IDs");
             ids

@@ -1,14 +1,15 @@
-//! The coarse clock's thread: who starts it, when it stops, and that no time stays behind without it.
+//! Models of the thread of the coarse clock: its start, its stop, and the clearing of its time.
 #![cfg(pyflake_loom)]
 
 use std::sync::Arc;
 
 use loom::sync::atomic::{AtomicU64, Ordering};
-use loom_tests::{bounded, every, fork, join};
+use loom_tests::{bounded, every, join, start};
 use pyflake::testing::Ticker;
 
-/// The ticker, and how many threads have been started and have stopped. A thread is modelled by its last turn, which the
-/// users' threads take for it.
+/// A ticker, and the numbers of threads that started and stopped.
+///
+/// The users' threads take the turns of the ticker's thread; only its last turn matters.
 struct Shared {
     ticker: Ticker,
     started: AtomicU64,
@@ -26,7 +27,7 @@ impl Shared {
         }
     }
 
-    /// A turn of the thread, if there is one.
+    /// Takes a turn of the thread, if one runs.
     fn turn(&self, now: u64) {
         if self.running() > 0 && !self.ticker.tick(now) {
             self.stopped.fetch_add(1, Ordering::Relaxed);
@@ -38,32 +39,32 @@ impl Shared {
     }
 }
 
-/// The last user leaves, and its thread takes a turn, while another one comes.
+/// The last user leaves and its thread takes a turn, while another user enters.
 #[test]
-fn a_user_that_comes_when_the_last_one_leaves_has_a_thread() {
+fn a_user_that_enters_while_the_last_one_leaves_has_a_thread() {
     every(|| {
         let shared = Shared::new();
         shared.enter();
         shared.turn(1);
-        let comes = fork(&shared, Shared::enter);
+        let enters = start(&shared, Shared::enter);
         shared.ticker.leave();
         shared.turn(2);
-        join(comes);
-        assert_eq!(shared.running(), 1, "the second user has no thread, or two");
+        join(enters);
+        assert_eq!(shared.running(), 1, "the second user must have one thread");
         shared.turn(3);
         assert_eq!(shared.ticker.now(), Some(3));
     });
 }
 
-/// A time is never there without a thread that moves it.
+/// A time is never present without a thread that updates it.
 #[test]
 fn no_time_stays_behind() {
     every(|| {
         let shared = Shared::new();
         shared.enter();
         shared.turn(1);
-        let reader = fork(&shared, |shared| {
-            // Still a user while it pushes, as every reader is.
+        let reader = start(&shared, |shared| {
+            // Each reader is a user while it pushes.
             shared.ticker.push(5);
             shared.ticker.leave();
         });
@@ -81,7 +82,7 @@ fn the_time_never_goes_back() {
         shared.enter();
         shared.turn(1);
         let readers = [(); 2].map(|()| {
-            fork(&shared, |shared| {
+            start(&shared, |shared| {
                 let before = shared.ticker.now();
                 shared.ticker.push(5);
                 let after = shared.ticker.now();
@@ -97,34 +98,35 @@ fn the_time_never_goes_back() {
     });
 }
 
-/// A later time is not lost to an earlier one that is written down at the same moment.
+/// Two users push at once: the earlier time does not replace the later one.
 #[test]
-fn whoever_writes_a_time_down_reads_it_or_a_later_one() {
+fn a_user_that_pushes_a_time_reads_it_or_a_later_one() {
     every(|| {
         let shared = Shared::new();
         shared.enter();
         shared.turn(1);
-        let other = fork(&shared, |shared| shared.ticker.push(5));
+        let other = start(&shared, |shared| shared.ticker.push(5));
         shared.ticker.push(6);
         assert!(shared.ticker.now() >= Some(6), "{:?}", shared.ticker.now());
         join(other);
     });
 }
 
-/// A thread that stops by a plain store after it has found no users: a user that came in between waits for nobody.
+/// A thread that finds no users and stops with a plain store: a user that enters in between has no
+/// thread.
 #[test]
-#[should_panic(expected = "nobody runs for it")]
+#[should_panic(expected = "the user has no thread")]
 fn negative_control_a_stop_that_does_not_compare() {
     every(|| {
         const RUNNING: u64 = 1 << 63;
         let users = Arc::new(AtomicU64::new(RUNNING));
-        let comes = fork(&users, |users| users.fetch_add(1, Ordering::SeqCst) & RUNNING == 0);
+        let enters = start(&users, |users| users.fetch_add(1, Ordering::SeqCst) & RUNNING == 0);
         let mut stopped = false;
         if users.load(Ordering::SeqCst) == RUNNING {
             users.store(0, Ordering::SeqCst);
             stopped = true;
         }
-        let starts_one = join(comes);
-        assert!(!stopped || starts_one, "nobody runs for it");
+        let starts_one = join(enters);
+        assert!(!stopped || starts_one, "the user has no thread");
     });
 }

@@ -1,4 +1,4 @@
-//! Threads that claim from one timeline while the time moves, forwards or back, and threads that wait for it.
+//! Models of claims while the time moves forward or back, and of waits.
 #![cfg(pyflake_loom)]
 
 use std::sync::Arc;
@@ -6,14 +6,15 @@ use std::sync::atomic::AtomicU64 as StdAtomicU64;
 use std::time::Duration;
 
 use loom::sync::atomic::{AtomicU64, Ordering};
-use loom_tests::{EPOCH, TICK, assert_unique, bounded, every, fork, generator, ids, join, leave};
+use loom_tests::{EPOCH, TICK, assert_unique, bounded, every, generator, ids, join, leave, start};
 use pyflake::{Clock, Error, Generator, ManualClock, Snowflake};
 
-/// A clock that remembers the latest time it has shown to anyone, to judge whether an ID came before its time.
+/// A clock that records the latest time it has shown to any thread. A model compares IDs with that
+/// time.
 #[derive(Clone)]
 struct Witness<C> {
     clock: C,
-    /// std's: what is true, not what a thread can see.
+    /// An atomic of std: the real latest time, and not the one that a thread sees.
     latest: Arc<StdAtomicU64>,
 }
 
@@ -22,7 +23,7 @@ impl<C> Witness<C> {
         Witness { clock, latest: Arc::default() }
     }
 
-    /// Panics if the clock has never shown the time of the ID.
+    /// Panics if the clock has not yet shown the time of the ID.
     fn assert_due(&self, id: Snowflake) {
         let latest = self.latest.load(Ordering::Relaxed);
         assert!(id.timestamp(EPOCH) <= latest, "{id} is of {} and the time is {latest}", id.timestamp(EPOCH));
@@ -47,9 +48,10 @@ impl<C: Clock> Clock for Witness<C> {
     }
 }
 
-/// A clock that goes on by half a millisecond each time it is asked on the slow path, so also within a wait.
+/// A clock that advances by half a millisecond at each slow reading, so also during a wait.
 ///
-/// Two waiters and a thread that moves the time cannot be modelled: loom may let the waiters wait for each other.
+/// Two waiters and a thread that moves the time cannot be one model: loom may let the waiters wait
+/// for each other forever.
 struct TicksInTheWait(AtomicU64);
 
 impl TicksInTheWait {
@@ -72,7 +74,7 @@ impl Clock for TicksInTheWait {
     }
 }
 
-/// A clock whose readings are written down beforehand; after the last one it goes on by one with each reading.
+/// A clock with a list of readings. After the last one it advances by one with each reading.
 struct Script {
     readings: &'static [u64],
     next: AtomicU64,
@@ -96,7 +98,7 @@ impl Clock for Script {
     }
 }
 
-/// Issues `N` IDs and checks that each is due.
+/// Issues `N` IDs, and checks that each is due.
 fn due<const N: usize, C: Clock>(generator: &Generator<Witness<C>>) -> [Snowflake; N] {
     core::array::from_fn(|_| {
         let id = generator.next_id().expect("an ID");
@@ -110,7 +112,7 @@ fn the_clock_ticks_while_two_threads_claim() {
     bounded(3, || {
         let clock = ManualClock::new(TICK);
         let generator = generator(Witness::of(clock.clone()));
-        let other = fork(&generator, due::<2, _>);
+        let other = start(&generator, due::<2, _>);
         let ticker = loom::thread::spawn(move || clock.advance(1));
         let mine = due::<2, _>(&generator);
         join(ticker);
@@ -133,7 +135,7 @@ fn the_clock_ticks_while_the_last_ids_are_claimed() {
             }
             attempt.ok()
         };
-        let other = fork(&generator, attempt);
+        let other = start(&generator, attempt);
         let ticker = loom::thread::spawn(move || clock.advance(1));
         let mine = attempt(&generator);
         let other = join(other);
@@ -144,14 +146,15 @@ fn the_clock_ticks_while_the_last_ids_are_claimed() {
     });
 }
 
-/// A thread may see any of the times that the clock has shown, in any order that one word allows.
+/// The clock steps during claims. A thread may read any of the times that it has shown, in any
+/// order that one word allows.
 #[test]
 fn the_clock_steps_back_while_two_threads_claim() {
     bounded(3, || {
         let clock = ManualClock::new(TICK);
         let generator = generator(Witness::of(clock.clone()));
         let [first] = due::<1, _>(&generator);
-        let other = fork(&generator, due::<2, _>);
+        let other = start(&generator, due::<2, _>);
         let stepper = loom::thread::spawn(move || {
             clock.set(TICK + 1);
             clock.set(TICK - 1);
@@ -162,14 +165,14 @@ fn the_clock_steps_back_while_two_threads_claim() {
     });
 }
 
-/// The same for blocks: they go on in the tick that had begun.
+/// The same for blocks: they continue in the tick that had begun.
 #[test]
 fn the_clock_steps_back_while_blocks_are_claimed() {
     every(|| {
         let clock = ManualClock::new(TICK);
         let generator = generator(clock.clone());
         leave(&generator, 4);
-        let other = fork(&generator, |generator| generator.reserve(2).expect("a block").collect::<Vec<_>>());
+        let other = start(&generator, |generator| generator.reserve(2).expect("a block").collect::<Vec<_>>());
         let stepper = loom::thread::spawn(move || clock.set(TICK - 1));
         let mine: Vec<_> = generator.reserve(2).expect("a block").collect();
         join(stepper);
@@ -196,19 +199,20 @@ fn two_threads_wait_for_the_next_millisecond() {
     every(|| {
         let generator = generator(Witness::of(TicksInTheWait::new(TICK)));
         leave(&generator, 0);
-        let other = fork(&generator, due::<1, _>);
+        let other = start(&generator, due::<1, _>);
         let mine = due::<1, _>(&generator);
         assert_unique(&[&mine, &join(other)]);
     });
 }
 
-/// One of the two gets the last ID; the others are early and wait, or find the next millisecond begun.
+/// One of the threads gets the last ID. The others claim ahead and wait, or find the next
+/// millisecond begun.
 #[test]
 fn two_threads_claim_across_the_millisecond() {
     bounded(6, || {
         let generator = generator(Witness::of(TicksInTheWait::new(TICK)));
         leave(&generator, 1);
-        let other = fork(&generator, due::<2, _>);
+        let other = start(&generator, due::<2, _>);
         let mine = due::<2, _>(&generator);
         assert_unique(&[&mine, &join(other)]);
     });
@@ -219,7 +223,7 @@ fn three_threads_wait_for_the_next_millisecond() {
     bounded(3, || {
         let generator = generator(Witness::of(TicksInTheWait::new(TICK)));
         leave(&generator, 1);
-        let others = [(); 2].map(|()| fork(&generator, due::<1, _>));
+        let others = [(); 2].map(|()| start(&generator, due::<1, _>));
         let mine = due::<1, _>(&generator);
         let [second, third] = others.map(join);
         assert_unique(&[&mine, &second, &third]);
@@ -231,7 +235,7 @@ fn a_block_across_the_millisecond_and_single_ids_do_not_overlap() {
     every(|| {
         let generator = generator(Witness::of(TicksInTheWait::new(TICK)));
         leave(&generator, 2);
-        let block = fork(&generator, |generator| {
+        let block = start(&generator, |generator| {
             let block: Vec<_> = generator.reserve(4).expect("a block").collect();
             for &id in &block {
                 generator.clock().assert_due(id);
@@ -245,26 +249,28 @@ fn a_block_across_the_millisecond_and_single_ids_do_not_overlap() {
     });
 }
 
-/// While one caller waits for a tick the clock shows an earlier one again; no other may slip into the tick.
+/// While one caller waits for a tick, the clock shows an earlier one again. No other caller may
+/// claim in the tick.
 #[test]
 fn the_clock_steps_back_while_a_thread_waits() {
     bounded(6, || {
-        // One reading for the builder, one for the block, one for the ID after it; the rest is shared out by the scheduler.
+        // One reading for the builder, one for the block, one for the ID after it. The scheduler
+        // distributes the rest.
         let generator = generator(Witness::of(Script::new(&[10, 10, 10, 10, 10, 9, 10, 9, 10, 11, 10, 9, 11])));
         leave(&generator, 0);
-        let other = fork(&generator, due::<1, _>);
+        let other = start(&generator, due::<1, _>);
         let mine = due::<2, _>(&generator);
         assert_unique(&[&mine, &join(other)]);
     });
 }
 
-/// What cannot be had at once is refused, and nothing is claimed for it.
+/// A claim that would have to wait is refused, and takes no slot.
 #[test]
 fn a_refused_claim_takes_no_slot() {
     every(|| {
         let generator = generator(ManualClock::new(TICK));
         leave(&generator, 1);
-        let other = fork(&generator, |generator| generator.try_next_id().is_ok());
+        let other = start(&generator, |generator| generator.try_next_id().is_ok());
         let mine = generator.try_next_id().is_ok();
         assert!(mine ^ join(other));
         assert!(generator.try_next_id().is_err());

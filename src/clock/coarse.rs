@@ -13,7 +13,7 @@ use crate::clock::traits::{Clock, whole_millis};
 use crate::error::Error;
 use crate::fork::Guard;
 
-/// A [`SystemClock`] that a thread caches once a millisecond: cheap to read, slightly late.
+/// A [`SystemClock`] whose time a thread caches each millisecond: cheap to read, slightly late.
 ///
 /// It halves the time that an ID takes. The costs:
 ///

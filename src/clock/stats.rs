@@ -11,7 +11,7 @@ pub struct ClockStats {
     pub lead: Duration,
     /// The number of comparisons with the wall clock.
     pub syncs: u64,
-    /// The number of times that the wall clock was set back, each by more than 5 ms.
+    /// The number of steps back of the wall clock, each by more than 5 ms.
     pub step_backs: u64,
     /// Whether the clock reads the processor's counter (fast). If not, it reads the kernel's clock.
     pub counter: bool,

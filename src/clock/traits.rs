@@ -10,7 +10,8 @@ use crate::clock::stats::ClockStats;
 /// behind the issued IDs, the generator first uses the rest of its current millisecond. Then it
 /// waits, for at most its `max_wait`.
 ///
-/// The default clock of a generator is [`SystemClock`]. Your own clock needs one method:
+/// The default clock of a generator is [`SystemClock`](crate::SystemClock). Your own clock needs
+/// one method:
 ///
 /// ```
 /// use std::time::{SystemTime, UNIX_EPOCH};

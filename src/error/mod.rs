@@ -192,14 +192,14 @@ pub enum Error {
         name: Box<str>,
         /// The value, cut after 32 characters; `None` if the variable is not set.
         value: Option<Box<str>>,
-        /// The defect of the value.
+        /// The reason why it is not a node.
         reason: &'static str,
     },
     /// A name that does not end in the ordinal of a node.
     InvalidOrdinal {
         /// The name, cut after 253 characters; empty if the host name is unknown.
         name: Box<str>,
-        /// The defect of the name.
+        /// The reason why it gives no node.
         reason: &'static str,
     },
 }

@@ -24,9 +24,9 @@ pub enum ParseError {
     Id {
         /// The text, cut after 32 characters.
         text: Box<str>,
-        /// The position of the first defect, in characters from 0.
+        /// The position of the first error, in characters from 0.
         position: usize,
-        /// The defect at that position.
+        /// The reason why the text is rejected there.
         reason: &'static str,
         /// A description of the expected form.
         expected: &'static str,
@@ -35,7 +35,7 @@ pub enum ParseError {
     Node {
         /// The text, cut after 32 characters.
         text: Box<str>,
-        /// The defect of the text.
+        /// The reason why it is not a node.
         reason: &'static str,
     },
 }

@@ -10,8 +10,8 @@ use crate::layout::MAX_TICK;
 /// The Unix time of tick 0, in milliseconds. Ticks count from it.
 ///
 /// All generators whose IDs are compared must share one epoch. A reader needs the epoch to compute
-/// the time of an ID. The 42 bits of a tick last 139 years. IDs fit an `i64` for the first half of
-/// them; [`lifetime`](Self::lifetime) returns both dates.
+/// the time of an ID. The 42 bits of a tick last 139 years from the epoch. IDs fit an `i64` for the
+/// first half of that time; [`lifetime`](Self::lifetime) returns both dates.
 ///
 /// ```
 /// use pyflake::Epoch;

@@ -90,7 +90,7 @@ impl FromStr for Node {
 /// the end.
 const LONGEST_DOMAIN: usize = 253;
 
-/// The node in a text, or the defect of the text.
+/// The node in a text, or the reason why it has none.
 pub(crate) fn parse(text: &str) -> Result<Node, &'static str> {
     if text.is_empty() {
         return Err("it is empty");
@@ -105,7 +105,7 @@ pub(crate) fn parse(text: &str) -> Result<Node, &'static str> {
     }
 }
 
-/// The ordinal in the name of a host, or the defect of the name.
+/// The ordinal in the name of a host, or the reason why it has none.
 fn ordinal(name: &str) -> Result<u64, &'static str> {
     let label = name.split_once('.').map_or(name, |(label, _domain)| label);
     let digits = label.rsplit_once('-').filter(|(stem, _)| !stem.is_empty()).map(|(_, digits)| digits);

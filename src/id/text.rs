@@ -6,7 +6,7 @@ use core::str::FromStr;
 use crate::error::{ParseError, shown};
 use crate::id::snowflake::Snowflake;
 
-/// The digits of all three forms are in ASCII order, so texts of one length sort as their numbers.
+/// The digits of all three forms are in ASCII order. So texts of one length sort as their numbers.
 const BASE32: Form = Form {
     digits: b"0123456789ABCDEFGHJKMNPQRSTVWXYZ",
     length: Length::Exactly(13),
@@ -230,9 +230,9 @@ impl Form {
     }
 }
 
-/// The number in a text, or the position and the defect.
+/// The number in a text, or the position and the reason of the first error.
 ///
-/// All characters before the defect are single bytes, so a position in bytes is a position in
+/// All characters before the error are single bytes, so a position in bytes is a position in
 /// characters.
 pub(crate) fn number(text: &str, digits: &[u8], length: Length) -> Result<u64, (usize, &'static str)> {
     if text.is_empty() {

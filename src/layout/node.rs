@@ -17,9 +17,8 @@ use crate::layout::{self, MAX_PID, MAX_SEED, PID_BITS};
 /// | [`from_hostname_ordinal`](Self::from_hostname_ordinal) | two sets of hosts count from 0 |
 /// | [`random`](Self::random) | two draws coincide: the probability is one half for 38 processes |
 ///
-/// A process may also repeat the IDs of the previous process on its node. This happens if both run
-/// at once, or if the clock was set back past the last ID. Only a [lease](crate::lease) prevents
-/// all of this.
+/// A process may also repeat the IDs of an earlier process on its node: if both run at once, or if
+/// the clock was set back past the last ID. Only a [lease](crate::lease) prevents all of this.
 ///
 /// `FromStr` reads an index, `519`, or a pid and a seed, `7/16`, in decimal digits without signs or
 /// spaces.

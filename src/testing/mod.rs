@@ -1,4 +1,5 @@
-//! Internals of the crate that the models in `loom-tests` and `shuttle-tests` use. No other build has them.
+//! Internals of the crate for the models in `loom-tests` and `shuttle-tests`. No other build has
+//! them.
 
 mod wrappers;
 
