@@ -12,7 +12,7 @@ use crate::fork::Process;
 use crate::id::{Epoch, Node, Record, Snowflake};
 use crate::issue::block::Block;
 use crate::issue::stats::{Counters, Stats};
-use crate::issue::timeline::{Instant, Refusal, Run, Spread, Timeline, Wanted};
+use crate::issue::timeline::{Now, Refusal, Run, Spread, Timeline, Wanted};
 use crate::issue::wait::Wait;
 use crate::layout;
 use crate::trace;
@@ -256,7 +256,7 @@ impl<C: Clock> Generator<C> {
 
     /// Opens the window of a lease, in Unix milliseconds, unless another lease of this process governs the node's.
     pub(crate) fn open(&self, floor: u64, until: u64) -> Result<(), Error> {
-        if !self.timeline.govern() {
+        if !self.timeline.begin_lease() {
             return Err(Error::NodeInUse { node: self.node, leased: true });
         }
         self.timeline.open(self.tick_at(floor), self.tick_at(until));
@@ -275,7 +275,7 @@ impl<C: Clock> Generator<C> {
 
     /// Ends the window of a lease, and returns the Unix millisecond after the last one that an ID was issued in.
     pub(crate) fn end(&self) -> u64 {
-        self.epoch.unix_millis(layout::tick_of_slot(layout::end_of_begun_tick(self.timeline.abandon())))
+        self.epoch.unix_millis(layout::tick_of_slot(layout::end_of_begun_tick(self.timeline.end_lease())))
     }
 
     /// The first Unix millisecond that has an ID left.
@@ -344,7 +344,7 @@ impl<C: Clock> Generator<C> {
 
     #[inline(never)]
     fn claim_run(&self, wanted: Wanted, tick: u64) -> Option<Run> {
-        let at = Instant { tick, reach: tick };
+        let at = Now { tick, reach: tick };
         let claim = self.timeline.claim(wanted, self.spread, &self.counters.lost_races, || Ok::<_, Infallible>(at));
         claim.unwrap_or_else(|never| match never {}).ok()
     }
@@ -392,7 +392,7 @@ impl<C: Clock> Generator<C> {
             let tick = self.epoch.tick(whole_millis(now))?;
             // Past the end of time the limit refuses, so the reach need not.
             let latest = whole_millis(now.saturating_add(self.max_lead).saturating_add(patience));
-            Ok::<_, Error>(Instant { tick, reach: latest - self.epoch.as_unix_millis() })
+            Ok::<_, Error>(Now { tick, reach: latest - self.epoch.as_unix_millis() })
         })?;
         match claim {
             Ok(run) => Ok(Ok(run)),

@@ -7,8 +7,8 @@ use super::*;
 impl Timeline {
     /// Claims exactly `n` slots by a clock that stands at `tick`.
     fn run(&self, n: u64, tick: u64, reach: u64) -> Result<Run, Refusal> {
-        let at = Instant { tick, reach };
-        let claim = self.claim(Wanted::exactly(n), Spread::default(), &Counter::default(), || Ok::<_, Infallible>(at));
+        let now = Now { tick, reach };
+        let claim = self.claim(Wanted::exactly(n), Spread::default(), &Counter::default(), || Ok::<_, Infallible>(now));
         claim.unwrap_or_else(|never| match never {})
     }
 
@@ -152,9 +152,9 @@ fn a_window_begins_at_its_floor_and_ends_at_its_limit() {
 fn a_run_takes_what_is_left_if_that_is_enough() {
     let line = Timeline::open_ended();
     let some = |least, most, tick| {
-        let at = Instant { tick, reach: tick };
+        let now = Now::at(tick);
         let claim =
-            line.claim(Wanted { least, most }, Spread::default(), &Counter::default(), || Ok::<_, Infallible>(at));
+            line.claim(Wanted { least, most }, Spread::default(), &Counter::default(), || Ok::<_, Infallible>(now));
         claim.unwrap_or_else(|never| match never {}).map(|run| run.len)
     };
     assert_eq!(some(1, IDS_PER_TICK - 5, 1), Ok(IDS_PER_TICK - 5));
