@@ -6,7 +6,7 @@ use crate::client::cache::{Cache, CachePolicy};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
 use crate::id::{Epoch, Node, Record, Snowflake, TimeUnit, to_timestamp};
-use crate::issue::{Generator, GeneratorBuilder, Stats, Switch, Wait};
+use crate::issue::{Generator, GeneratorBuilder, IfAhead, Stats, Switch, Wait};
 use crate::lease::{LeaseError, LeasedGenerator};
 use crate::sync::{AtomicU64, Ordering};
 
@@ -237,7 +237,7 @@ impl<C: Clock + Clone> PyflakeClient<C> {
         let id = match generator.add() {
             Ok(slot) => generator.id(slot),
             // `next_id` in two steps: a `Result` of it would go through memory here, on the way of each ID.
-            Err(tick) => match generator.next_id_anew(tick) {
+            Err(tick) => match generator.claim_id(tick, IfAhead::Wait) {
                 Ok(id) => id,
                 Err(error) => return self.generate_renewed(error),
             },

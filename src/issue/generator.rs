@@ -1,21 +1,20 @@
 //! The generator of one node.
 
 use alloc::sync::Arc;
-use core::convert::Infallible;
 use core::time::Duration;
 
 use crossbeam_utils::CachePadded;
 
-use crate::clock::{Clock, SystemClock, whole_millis};
+use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
 use crate::fork::Process;
 use crate::id::{Epoch, Node, Record, Snowflake};
 use crate::issue::block::Block;
+use crate::issue::claim::IfAhead;
 use crate::issue::stats::{Counters, Stats};
-use crate::issue::timeline::{Now, Refusal, Run, Spread, Timeline, Wanted};
+use crate::issue::timeline::{Spread, Timeline};
 use crate::issue::wait::Wait;
 use crate::layout;
-use crate::trace;
 
 /// Issues IDs for one node: unique, and increasing for each thread that calls it.
 ///
@@ -87,14 +86,8 @@ impl<C: Clock> Generator<C> {
     pub fn next_id(&self) -> Result<Snowflake, Error> {
         match self.add() {
             Ok(slot) => Ok(self.id(slot)),
-            Err(tick) => self.next_id_anew(tick),
+            Err(tick) => self.claim_id(tick, IfAhead::Wait),
         }
-    }
-
-    /// The rest of [`next_id`](Self::next_id) if the clock's tick is not open for additions.
-    #[inline(never)]
-    pub(crate) fn next_id_anew(&self, tick: u64) -> Result<Snowflake, Error> {
-        self.claim_at(1, tick).map_or_else(|| self.claim_and_wait(1), Ok).map(|slot| self.id(slot))
     }
 
     /// Issues the next ID if that is possible without waiting.
@@ -136,14 +129,8 @@ impl<C: Clock> Generator<C> {
     pub fn try_next_id(&self) -> Result<Snowflake, Error> {
         match self.add() {
             Ok(slot) => Ok(self.id(slot)),
-            Err(tick) => self.try_next_id_anew(tick),
+            Err(tick) => self.claim_id(tick, IfAhead::Fail),
         }
-    }
-
-    /// The rest of [`try_next_id`](Self::try_next_id), as `next_id_anew`.
-    #[inline(never)]
-    fn try_next_id_anew(&self, tick: u64) -> Result<Snowflake, Error> {
-        self.claim_at(1, tick).map_or_else(|| self.claim_now(1), Ok).map(|slot| self.id(slot))
     }
 
     /// Claims a run of `n` consecutive IDs with one compare-and-swap; none for 0.
@@ -161,7 +148,7 @@ impl<C: Clock> Generator<C> {
         if n == 0 {
             return Ok(Block::new(0, 0, self.node_bits));
         }
-        let first = self.claim_at(n, self.tick()).map_or_else(|| self.claim_and_wait(n), Ok)?;
+        let first = self.claim(n, self.tick(), IfAhead::Wait)?;
         Ok(Block::new(first, n, self.node_bits))
     }
 
@@ -294,129 +281,8 @@ impl<C: Clock> Generator<C> {
     }
 
     /// Why the timeline is closed: a node without a lease is closed by a fork alone.
-    fn closed(&self) -> Error {
+    pub(super) fn closed(&self) -> Error {
         if self.leased && self.process.is_current() { Error::LeaseLost } else { Error::Forked }
-    }
-
-    /// Issues an ID in a tick that the clock has reached, if there is one left.
-    pub(crate) fn issue_at(&self, tick: u64) -> Option<Snowflake> {
-        self.claim_at(1, tick).map(|slot| self.id(slot))
-    }
-
-    /// Claims a run of `n` IDs in a tick that the clock has reached, if there are so many left.
-    pub(crate) fn reserve_at(&self, n: usize, tick: u64) -> Option<Block> {
-        self.claim_run(Wanted::exactly(n as u64), tick).map(|run| self.block(run))
-    }
-
-    /// Claims up to `n` IDs, at least 1, in a tick that the clock has reached, if there are any left.
-    pub(crate) fn reserve_some_at(&self, n: usize, tick: u64) -> Option<Block> {
-        self.claim_run(Wanted { least: 1, most: n as u64 }, tick).map(|run| self.block(run))
-    }
-
-    fn block(&self, run: Run) -> Block {
-        Block::new(run.first, run.len, self.node_bits)
-    }
-
-    /// The clock's tick. Before the epoch this wraps to one far past 42 bits, which the timeline leaves to the slow path.
-    #[inline]
-    pub(crate) fn tick(&self) -> u64 {
-        self.clock.unix_millis().wrapping_sub(self.epoch.as_unix_millis())
-    }
-
-    /// Claims a slot of the clock's tick by addition, or returns that tick.
-    #[inline]
-    pub(crate) fn add(&self) -> Result<u64, u64> {
-        self.timeline.add(|| self.tick())
-    }
-
-    /// Claims `n` slots that need no wait at a tick that the clock has reached; returns the first of them.
-    ///
-    /// `None` leaves the reason to [`claim_within`](Self::claim_within), which reads the clock at full resolution.
-    #[inline]
-    pub(crate) fn claim_at(&self, n: u64, tick: u64) -> Option<u64> {
-        self.claim_run(Wanted::exactly(n), tick).map(|run| run.first)
-    }
-
-    #[inline]
-    pub(crate) fn id(&self, slot: u64) -> Snowflake {
-        Snowflake::from(layout::id(slot, self.node_bits))
-    }
-
-    #[inline(never)]
-    fn claim_run(&self, wanted: Wanted, tick: u64) -> Option<Run> {
-        let at = Now { tick, reach: tick };
-        let claim = self.timeline.claim(wanted, self.spread, &self.counters.lost_races, || Ok::<_, Infallible>(at));
-        claim.unwrap_or_else(|never| match never {}).ok()
-    }
-
-    /// Claims `n` slots that can be handed out at once.
-    #[cold]
-    #[inline(never)]
-    fn claim_now(&self, n: u64) -> Result<u64, Error> {
-        match self.claim_within(n, Duration::ZERO)? {
-            Ok(run) => Ok(run.first),
-            Err(last_tick) => Err(Error::Exhausted { retry_after: self.time_until_due(last_tick) }),
-        }
-    }
-
-    /// Claims `n` slots and waits until they can be handed out.
-    #[cold]
-    #[inline(never)]
-    fn claim_and_wait(&self, n: u64) -> Result<u64, Error> {
-        let run = match self.claim_within(n, self.max_wait)? {
-            Ok(run) => run,
-            Err(last_tick) => {
-                return Err(Error::WaitTooLong { wait: self.time_until_due(last_tick), max_wait: self.max_wait });
-            }
-        };
-        let last_tick = layout::tick_of_slot(run.first + n - 1);
-        if run.ahead && !self.time_until_due(last_tick).is_zero() {
-            let due = Duration::from_millis(self.epoch.unix_millis(last_tick)).saturating_sub(self.max_lead);
-            let waited = self.wait.until(&self.clock, due, self.max_wait);
-            self.count_wait(waited.inspect_err(|error| trace::stalled(self.node, error))?);
-        }
-        Ok(run.first)
-    }
-
-    /// Counts that a caller waited, and for how long, and tells it.
-    pub(crate) fn count_wait(&self, waited: Duration) {
-        self.counters.waits.add(1);
-        self.counters.waited.add(u64::try_from(waited.as_nanos()).unwrap_or(u64::MAX));
-        trace::waited(self.node, waited);
-    }
-
-    /// Claims `n` slots that can be handed out in at most `patience`, or says the tick they would end in.
-    fn claim_within(&self, n: u64, patience: Duration) -> Result<Result<Run, u64>, Error> {
-        let claim = self.timeline.claim(Wanted::exactly(n), self.spread, &self.counters.lost_races, || {
-            let now = self.clock.unix_time();
-            let tick = self.epoch.tick(whole_millis(now))?;
-            // Past the end of time the limit refuses, so the reach need not.
-            let latest = whole_millis(now.saturating_add(self.max_lead).saturating_add(patience));
-            Ok::<_, Error>(Now { tick, reach: latest - self.epoch.as_unix_millis() })
-        })?;
-        match claim {
-            Ok(run) => Ok(Ok(run)),
-            Err(Refusal::Ahead { last_tick }) => Ok(Err(last_tick)),
-            Err(Refusal::Closed) => Err(self.closed()),
-            Err(Refusal::Limit { last_tick, limit }) => {
-                let end = self.epoch.unix_millis(last_tick);
-                Err(if limit == layout::TICKS {
-                    Error::EndOfTime { epoch: self.epoch.as_unix_millis(), now: end }
-                } else {
-                    Error::PastLease { end, until: self.epoch.unix_millis(limit) }
-                })
-            }
-        }
-    }
-
-    /// The time until a tick, by the generator's clock.
-    fn time_until(&self, tick: u64) -> Duration {
-        Duration::from_millis(self.epoch.unix_millis(tick)).saturating_sub(self.clock.unix_time())
-    }
-
-    /// The time until IDs of a tick may be handed out.
-    fn time_until_due(&self, tick: u64) -> Duration {
-        self.time_until(tick).saturating_sub(self.max_lead)
     }
 }
 

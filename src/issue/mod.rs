@@ -2,6 +2,7 @@
 
 mod block;
 mod builder;
+mod claim;
 mod generator;
 pub(crate) mod registry;
 #[cfg(feature = "std")]
@@ -16,6 +17,8 @@ mod walk;
 
 pub use block::Block;
 pub use builder::GeneratorBuilder;
+#[cfg(feature = "std")]
+pub(crate) use claim::IfAhead;
 pub use generator::{Generator, Records};
 #[cfg(feature = "std")]
 pub use sharded::ShardedGenerator;

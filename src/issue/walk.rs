@@ -10,6 +10,7 @@ use crate::id::Snowflake;
 use crate::issue::block::Block;
 use crate::issue::generator::Generator;
 use crate::issue::stats::Stats;
+use crate::issue::timeline::Wanted;
 use crate::layout::{self, IDS_PER_TICK};
 
 thread_local! {
@@ -52,7 +53,7 @@ pub(crate) trait Shards {
 
     #[inline(never)]
     fn next_id_elsewhere(&self) -> Result<Snowflake, Error> {
-        self.elsewhere(Generator::issue_at).map_or_else(|| self.at_first_open(Generator::next_id), Ok)
+        self.elsewhere(Generator::id_in_tick).map_or_else(|| self.at_first_open(Generator::next_id), Ok)
     }
 
     /// Issues an ID if any shard has one without waiting.
@@ -66,12 +67,13 @@ pub(crate) trait Shards {
 
     #[inline(never)]
     fn try_next_id_elsewhere(&self) -> Result<Snowflake, Error> {
-        self.elsewhere(Generator::issue_at).map_or_else(|| self.at_first_open(Generator::try_next_id), Ok)
+        self.elsewhere(Generator::id_in_tick).map_or_else(|| self.at_first_open(Generator::try_next_id), Ok)
     }
 
     /// Claims a run of `n` consecutive IDs of one shard, and waits when none has so many left in this millisecond.
     fn reserve(&self, n: usize) -> Result<Block, Error> {
-        let claim = |shard: &Generator<Self::Clock>, tick| shard.reserve_at(n, tick);
+        let wanted = Wanted::exactly(n as u64);
+        let claim = |shard: &Generator<Self::Clock>, tick| shard.block_in_tick(wanted, tick);
         let block = if n == 0 { None } else { self.anywhere(claim) };
         block.map_or_else(|| self.at_first_open(|shard| shard.reserve(n)), Ok)
     }
@@ -86,7 +88,8 @@ pub(crate) trait Shards {
         }
         let mut rest = ids;
         while !rest.is_empty() {
-            let block = match self.anywhere(|shard, tick| shard.reserve_some_at(rest.len(), tick)) {
+            let wanted = Wanted { least: 1, most: rest.len() as u64 };
+            let block = match self.anywhere(|shard, tick| shard.block_in_tick(wanted, tick)) {
                 Some(block) => block,
                 // When its millisecond has come, the others have theirs too.
                 None => self.at_first_open(|shard| shard.reserve(rest.len().min(IDS_PER_RUN)))?,
@@ -121,7 +124,7 @@ pub(crate) trait Shards {
         let home = self.home()?;
         match home.add() {
             Ok(slot) => Some(home.id(slot)),
-            Err(tick) => home.issue_at(tick),
+            Err(tick) => home.id_in_tick(tick),
         }
     }
 
