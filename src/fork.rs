@@ -1,5 +1,6 @@
-//! The fork guard: the child of a `fork` must not issue from its parent's timelines, as the parent
-//! goes on issuing from them.
+//! The fork guard: it detects that a process is the child of a `fork`.
+//!
+//! The parent of a `fork` continues to issue from its timelines, so the child must not.
 
 #[cfg(unix)]
 use once_cell::race::OnceBool;
@@ -7,7 +8,7 @@ use once_cell::race::OnceBool;
 use crate::error::Error;
 use crate::sync::Counter;
 
-/// How many forks lie between this process and the first one that used the library.
+/// The number of forks between this process and the first one that used the library.
 static GENERATION: Counter = Counter::new(0);
 
 static GUARD: Guard = Guard::new(count);
@@ -16,7 +17,8 @@ extern "C" fn count() {
     GENERATION.add(1);
 }
 
-/// The process that made a value. In the child of a `fork`, an inherited token is not current.
+/// A token of the process that made a value. In the child of a `fork`, an inherited token is not
+/// current.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Process {
     generation: u64,
@@ -27,22 +29,23 @@ impl Process {
     ///
     /// # Errors
     ///
-    /// [`Error::NoForkGuard`] if the system cannot tell forks apart, for lack of memory.
+    /// [`Error::NoForkGuard`] if the system lacks the memory to install the guard.
     pub(crate) fn current() -> Result<Self, Error> {
         GUARD.install()?;
         Ok(Process { generation: GENERATION.get() })
     }
 
-    /// Whether this process made the token, and did not inherit it.
+    /// Whether this process made the token. Returns `false` for an inherited one.
     pub(crate) fn is_current(self) -> bool {
         self.generation == GENERATION.get()
     }
 }
 
-/// Runs a function in the child of each `fork`, once it is installed.
+/// A function that runs in the child of each `fork`, once it is installed.
 ///
-/// The function runs before `fork` returns in the child, where one thread is alive and a thread that
-/// is gone may hold any lock. So it uses atomic operations alone, and it may run twice.
+/// The function runs before `fork` returns in the child. Only one thread is alive there, and any
+/// lock may be held by a thread that no longer exists. So the function must use atomic operations
+/// alone. It must also tolerate to run twice.
 pub(crate) struct Guard {
     #[cfg(unix)]
     installed: OnceBool,
@@ -56,20 +59,21 @@ impl Guard {
         Guard { installed: OnceBool::new(), child }
     }
 
-    /// Installs the function, at the first call.
+    /// Installs the function at the first call. Later calls do nothing.
     pub(crate) fn install(&self) -> Result<(), Error> {
         let install = || {
             #[expect(unsafe_code, reason = "std has no safe form of this call")]
-            // SAFETY: `child` lives as long as the program and does not unwind. The others are absent.
+            // SAFETY: `child` lives as long as the program and does not unwind. The two other hooks
+            // are absent.
             let code = unsafe { libc::pthread_atfork(None, None, Some(self.child)) };
             if code == 0 { Ok(true) } else { Err(Error::NoForkGuard { code }) }
         };
-        // Two threads may both install it. Then it runs twice.
+        // Two threads may both install the function. Then it runs twice in a child.
         self.installed.get_or_try_init(install).map(|_| ())
     }
 }
 
-/// Other systems have no `fork`.
+/// Systems other than Unix have no `fork`, so nothing is installed.
 #[cfg(not(unix))]
 impl Guard {
     pub(crate) const fn new(_: extern "C" fn()) -> Self {

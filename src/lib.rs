@@ -1,13 +1,34 @@
 #![doc = include_str!("../README.md")]
+//!
+//! ## Modules
+//!
+//! - [`guarantees`]: every hazard, the test that shows its promise, and what is not promised.
+//! - [`events`]: the log events of the feature `tracing`, with their levels and fields.
+//! - [`lease`]: the stores that give each process a node of its own, and the generator on a lease.
+//! - [`layout`]: the widths and limits of the four fields of an ID, as constants.
+//! - [`migration`]: the names and IDs of the Python package and of other libraries, beside ours.
+//! - [`serde_as`]: other serde forms of an ID, for `#[serde(with = "...")]`.
+//!
+//! [`layout`]: crate::layout
+//! [`migration`]: crate::migration
+#![cfg_attr(feature = "std", doc = "[`guarantees`]: crate::guarantees")]
+#![cfg_attr(feature = "std", doc = "[`lease`]: crate::lease")]
+#![cfg_attr(feature = "tracing", doc = "[`events`]: crate::events")]
+#![cfg_attr(feature = "serde", doc = "[`serde_as`]: crate::serde_as")]
+// Without the feature the module is absent, and an intra-doc link to it would break.
+#![cfg_attr(not(feature = "std"), doc = "[`guarantees`]: https://docs.rs/pyflake/latest/pyflake/guarantees/")]
+#![cfg_attr(not(feature = "std"), doc = "[`lease`]: https://docs.rs/pyflake/latest/pyflake/lease/")]
+#![cfg_attr(not(feature = "tracing"), doc = "[`events`]: https://docs.rs/pyflake/latest/pyflake/events/")]
+#![cfg_attr(not(feature = "serde"), doc = "[`serde_as`]: https://docs.rs/pyflake/latest/pyflake/serde_as/")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(not(feature = "std"), no_std)]
-// What the parts that need std call of the others.
+// Some private functions have callers only in the modules that need std.
 #![cfg_attr(not(feature = "std"), allow(dead_code))]
 
 extern crate alloc;
 
 #[cfg(not(target_has_atomic = "64"))]
-compile_error!("pyflake keeps its state in one 64-bit atomic word, which this target does not have");
+compile_error!("this target has no 64-bit atomics, and pyflake needs them: use a target that has");
 
 #[cfg(feature = "std")]
 mod client;
@@ -22,7 +43,7 @@ pub mod layout;
 #[cfg(feature = "std")]
 pub mod lease;
 mod sync;
-#[cfg(pyflake_loom)]
+#[cfg(any(pyflake_loom, pyflake_shuttle))]
 #[doc(hidden)]
 pub mod testing;
 mod trace;

@@ -1,6 +1,6 @@
-//! Atomics and waiting, std's or loom's: the only file that knows loom exists.
+//! Atomics and waiting, from std, loom or shuttle. Only this file and `testing` know the two checkers.
 
-#[cfg(not(pyflake_loom))]
+#[cfg(not(any(pyflake_loom, pyflake_shuttle)))]
 mod imp {
     pub(crate) use core::hint::spin_loop;
     pub(crate) use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -9,44 +9,54 @@ mod imp {
     #[cfg(feature = "std")]
     pub(crate) use std::thread::sleep;
 
-    /// Without std nobody knows how to sleep.
+    /// Without std there is no sleep, so this spins once and returns.
     #[cfg(not(feature = "std"))]
     pub(crate) fn sleep(_: core::time::Duration) {
         spin_loop();
     }
 }
 
-#[cfg(pyflake_loom)]
+#[cfg(any(pyflake_loom, pyflake_shuttle))]
 mod imp {
     use core::time::Duration;
 
-    pub(crate) use loom::hint::spin_loop;
-    pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+    #[cfg(pyflake_loom)]
+    use loom as checker;
+    #[cfg(pyflake_shuttle)]
+    use shuttle as checker;
 
-    /// Stands in for crossbeam's, which yields to std even under loom, where only loom can switch threads.
+    #[cfg(pyflake_loom)]
+    pub(crate) use checker::hint::spin_loop;
+    pub(crate) use checker::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+    // Shuttle's `spin_loop` is the one of std, which lets no other thread run.
+    #[cfg(pyflake_shuttle)]
+    pub(crate) use checker::thread::yield_now as spin_loop;
+
+    /// Replaces crossbeam's `Backoff`. That one yields to the system, where only the checker can
+    /// switch threads.
     pub(crate) struct Backoff;
 
-    #[expect(clippy::unused_self, reason = "crossbeam's has a state")]
+    #[expect(clippy::unused_self, reason = "crossbeam's `Backoff` has a state")]
     impl Backoff {
         pub(crate) fn new() -> Self {
             Backoff
         }
 
         pub(crate) fn snooze(&self) {
-            loom::thread::yield_now();
+            checker::thread::yield_now();
         }
     }
 
-    /// A model has no wall clock: sleeping is letting the others run.
+    /// Lets the other threads run: a model has no wall clock.
     pub(crate) fn sleep(_: Duration) {
-        loom::thread::yield_now();
+        checker::thread::yield_now();
     }
 }
 
-/// Whether this is the build of the loom models.
-pub(crate) const MODEL: bool = cfg!(pyflake_loom);
+/// Whether this is the build of the models.
+pub(crate) const MODEL: bool = cfg!(any(pyflake_loom, pyflake_shuttle));
 
-/// A number that only counts: for people, and outside of any model.
+/// A counter for statistics. It is never part of a loom model.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(core::sync::atomic::AtomicU64);
 
@@ -56,7 +66,7 @@ impl Counter {
     }
 
     pub(crate) fn add(&self, count: u64) {
-        // Relaxed, both: nothing else is concluded from it.
+        // Relaxed, here and in `get`: no other data depends on the count.
         self.0.fetch_add(count, core::sync::atomic::Ordering::Relaxed);
     }
 

@@ -1,7 +1,8 @@
-//! Feature `tracing`: what happens off the path of an ID, told as events; without it, functions that do nothing.
+//! The events of the feature `tracing`. Without the feature, each event is a function that does
+//! nothing.
 //!
-//! What calls these functions holds no lock, and has written down all that it had to: a subscriber may use this library,
-//! and take its time. None is called by what runs inside `fork`.
+//! A caller of these functions holds no lock and has stored its results. So a subscriber may call
+//! this library, and may be slow. No code that runs inside `fork` emits an event.
 
 #[cfg(feature = "std")]
 use core::fmt::Display;
@@ -10,35 +11,37 @@ use core::time::Duration;
 use crate::error::Error;
 use crate::layout::node::Node;
 
-/// Whether there are events, for what is worked out for them alone.
+/// Whether events are emitted. Callers skip computations that only an event needs.
 pub(crate) const ON: bool = cfg!(feature = "tracing");
 
-/// Tells an event, unless the thread is in the middle of telling one: what a subscriber does with this library is not
-/// told to it again, which would have no end.
+/// Emits an event, unless this thread is already emitting one.
+///
+/// A subscriber may call this library. Events of those calls are dropped, because each would cause
+/// another one without end.
 #[cfg(feature = "tracing")]
-fn tell(event: impl FnOnce()) {
+fn emit(event: impl FnOnce()) {
     use core::cell::Cell;
 
     std::thread_local! {
-        static TELLING: Cell<bool> = const { Cell::new(false) };
+        static EMITTING: Cell<bool> = const { Cell::new(false) };
     }
 
-    /// Also when the subscriber panics.
-    struct Told;
+    /// Clears the flag, also if the subscriber panics.
+    struct Emitted;
 
-    impl Drop for Told {
+    impl Drop for Emitted {
         fn drop(&mut self) {
-            TELLING.set(false);
+            EMITTING.set(false);
         }
     }
 
-    if !TELLING.replace(true) {
-        let _told = Told;
+    if !EMITTING.replace(true) {
+        let _emitted = Emitted;
         event();
     }
 }
 
-/// Makes each event a function.
+/// Makes a function of each event.
 macro_rules! events {
     ($($(#[$attribute:meta])* $level:ident fn $name:ident($($argument:ident: $type:ty),*) { $($field:tt)* })*) => {$(
         $(#[$attribute])*
@@ -46,7 +49,7 @@ macro_rules! events {
         #[cold]
         #[inline(never)]
         pub(crate) fn $name($($argument: $type),*) {
-            tell(|| tracing::event!(target: "pyflake", tracing::Level::$level, $($field)*));
+            emit(|| tracing::event!(target: "pyflake", tracing::Level::$level, $($field)*));
         }
 
         $(#[$attribute])*
@@ -57,14 +60,14 @@ macro_rules! events {
 }
 
 events! {
-    /// A caller has waited.
+    /// A caller waited, and its IDs are due.
     TRACE fn waited(node: Node, wait: Duration) {
         pid = node.pid(), seed = node.seed(), wait_us = micros(wait), "waited for a millisecond"
     }
 
-    /// A caller has waited in vain.
+    /// A wait failed: the clock stalled, or the wait became too long.
     TRACE fn stalled(node: Node, error: &Error) {
-        pid = node.pid(), seed = node.seed(), wait_us = wait_of(error), error = %error, "waited in vain"
+        pid = node.pid(), seed = node.seed(), wait_us = wait_of(error), error = %error, "the wait failed"
     }
 
     /// The wall clock was set back.
@@ -73,71 +76,71 @@ events! {
         behind_ms = nanos / 1_000_000, "the wall clock was set back"
     }
 
-    /// The processor's counter is left for the kernel's clock.
+    /// The clock dropped the processor's counter and reads the kernel's clock from now on.
     #[cfg(feature = "std")]
-    WARN fn counter_left(nanos: u64) {
-        off_us = nanos / 1000, "the processor's counter is off, and is not used any more"
+    WARN fn counter_dropped(nanos: u64) {
+        off_us = nanos / 1000, "the processor's counter is wrong: the clock stopped using it"
     }
 
-    /// A node is held.
+    /// A lease was acquired.
     #[cfg(feature = "std")]
     INFO fn lease_acquired(node: Node, window_ms: u64) {
         pid = node.pid(), seed = node.seed(), window_ms, "the lease is acquired"
     }
 
-    /// The first failure after a success.
+    /// The first renewal that failed after a success.
     #[cfg(feature = "std")]
     WARN fn lease_degraded(node: Node, window_ms: u64, error: &dyn Display) {
         pid = node.pid(), seed = node.seed(), window_ms, error = %error, "the lease cannot be renewed"
     }
 
-    /// The first success after a failure.
+    /// The first renewal that succeeded after a failure.
     #[cfg(feature = "std")]
     INFO fn lease_renewed(node: Node, window_ms: u64) {
-        pid = node.pid(), seed = node.seed(), window_ms, "the lease is renewed again"
+        pid = node.pid(), seed = node.seed(), window_ms, "the lease is renewed after an outage"
     }
 
-    /// A renewal that was answered when the window had ended.
+    /// The store acknowledged a renewal only after the window had ended.
     #[cfg(feature = "std")]
     WARN fn lease_renewed_late(node: Node, window_ms: u64) {
         pid = node.pid(), seed = node.seed(), window_ms,
-        "the lease's window had ended before the store answered: there were no IDs meanwhile"
+        "the lease was renewed after its window had ended: no IDs were issued in between"
     }
 
-    /// An outage that lasts longer than the window.
+    /// The window ended in an outage.
     #[cfg(feature = "std")]
     ERROR fn window_ended(node: Node, error: &dyn Display) {
         pid = node.pid(), seed = node.seed(), error = %error,
-        "the lease's window has ended: there are no IDs until it is renewed"
+        "the lease's window has ended: no IDs are issued until it is renewed"
     }
 
-    /// The node is not held any more, and another one is sought.
+    /// The lease is lost, and the keeper tries to acquire another one.
     #[cfg(feature = "std")]
     WARN fn lease_lost(node: Node, error: &dyn Display) {
         pid = node.pid(), seed = node.seed(), error = %error,
-        "the lease is lost: there are no IDs until there is another"
+        "the lease is lost: no IDs are issued until another one is acquired"
     }
 
-    /// The node is not held any more, and that is that.
+    /// The lease is lost, and the generator stops: `OnLost::Stop`.
     #[cfg(feature = "std")]
     ERROR fn lease_lost_for_good(node: Node, error: &dyn Display) {
         pid = node.pid(), seed = node.seed(), error = %error,
-        "the lease is lost: there are no IDs any more"
+        "the lease is lost: no more IDs are issued"
     }
 
-    /// The first attempt to have another node that fails.
+    /// The first attempt to acquire another lease that failed after a loss.
     #[cfg(feature = "std")]
     WARN fn lease_not_acquired(error: &dyn Display) {
-        error = %error, "no other lease can be had so far"
+        error = %error, "no other lease could be acquired yet"
     }
 
-    /// The node was given back.
+    /// The lease was released.
     #[cfg(feature = "std")]
     INFO fn lease_released(node: Node) {
         pid = node.pid(), seed = node.seed(), "the lease is released"
     }
 
-    /// The store did not take the node back.
+    /// The store did not accept the release of a lease.
     #[cfg(feature = "std")]
     WARN fn lease_not_released(node: Node, error: &dyn Display) {
         pid = node.pid(), seed = node.seed(), error = %error,
@@ -150,7 +153,7 @@ fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// How long a caller has waited that was told this.
+/// The time that a caller waited before this error, in microseconds.
 #[cfg(feature = "tracing")]
 fn wait_of(error: &Error) -> u64 {
     match error {

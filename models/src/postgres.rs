@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`Call::Acquire`] | `acquire`: the statement, and `read` where it returns nothing |
 //! | [`Call::Lengthen`], [`Call::Fence`] | `lengthen`, `fence`: what an acquire or a renewal has to put right first |
-//! | [`Call::Renew`], [`Call::Release`] | `renew`, `release` |
+//! | [`Call::Renew`], [`Call::Release`] | `renew_in_time` and then `renew`; `release` |
 //! | [`Action::Execute`], [`Action::Receive`] | a statement's transaction, and its answer; [`Action::Ask`] is both in one step |
 //! | [`Action::TimeOut`] | an answer that is lost |
 //! | [`Action::GiveUp`], [`Action::ExecuteLate`] | a statement whose caller has given up, and that is run after that, if ever |
@@ -14,6 +14,7 @@
 //!
 //! - The WAL position that each store has seen. It only keeps statements from being done, and here
 //!   they are done: the rest after the start covers what it would notice.
+//! - The generation that each store has seen, which keeps `renew_in_time` from being done in the same way.
 //! - Of a nonce only whose it is, and how many renewals it is old. It comes again in the next tenure
 //!   of a holder, so here the token alone tells its tenures apart; but never after a start of the
 //!   server, as the token may come again there.
@@ -61,6 +62,8 @@ pub enum Rule {
     UsedInAnyCase,
     /// A row that had expired before the server started is not renewed, unless it was proven.
     ExpiredProvesNothing,
+    /// A renewal that does not read the server's identity is of a row that was proven since the start.
+    InTimeIsProven,
 }
 
 /// A realm, its holders and the bounds of the exploration.
@@ -334,18 +337,24 @@ impl Realm {
                 Answer::Done
             }
             Call::Renew { grant: (node, token, renewals), until } => {
-                if server != here {
-                    return moved;
-                }
                 let row = &mut state.tables.rows[usize::from(node)];
                 let own = row.token == token || self.lacks(Rule::Token);
                 let by = [Some((caller, renewals)), Some((caller, renewals + 1))];
+                // `renew_in_time`, which does not read the server's identity.
+                let in_time = own
+                    && by.contains(&row.nonce)
+                    && (row.proven || self.lacks(Rule::InTimeIsProven))
+                    && until <= row.until + self.window;
+                if server != here && !in_time {
+                    return moved;
+                }
                 let since =
                     if row.expires_at == 0 { 0 } else { (state.now + self.window).saturating_sub(row.expires_at) };
                 let admitted = until <= row.until
                     || until <= state.now + self.window + self.max_skew
                     || until - row.until <= self.window + since;
-                let alive = row.proven || row.expires_at > state.started || self.lacks(Rule::ExpiredProvesNothing);
+                let alive =
+                    in_time || row.proven || row.expires_at > state.started || self.lacks(Rule::ExpiredProvesNothing);
                 if own && by.contains(&row.nonce) && admitted && alive {
                     row.nonce = by[1];
                     row.until = row.until.max(until);

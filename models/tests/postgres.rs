@@ -46,7 +46,13 @@ fn postgres_controls() {
     }
     without(Rule::Token, Realm { tokens: 3, ..REALM });
     without(Rule::UsedInAnyCase, REPLACED);
-    for rule in [Rule::RestAfterFailOver, Rule::RestAfterStart, Rule::OwnWindow, Rule::ExpiredProvesNothing] {
+    for rule in [
+        Rule::RestAfterFailOver,
+        Rule::RestAfterStart,
+        Rule::OwnWindow,
+        Rule::ExpiredProvesNothing,
+        Rule::InTimeIsProven,
+    ] {
         without(rule, Realm { losses: 0, ..REPLACED });
     }
 }

@@ -1,4 +1,4 @@
-//! The clock that a thread updates once a millisecond.
+//! `CoarseClock`: a clock that a thread updates once a millisecond.
 
 use core::fmt;
 use core::time::Duration;
@@ -13,29 +13,30 @@ use crate::clock::traits::{Clock, whole_millis};
 use crate::error::Error;
 use crate::fork::Guard;
 
-/// The [`SystemClock`] as a thread writes it down once a millisecond: reading it costs next to nothing, and it may be a
-/// little late.
+/// A [`SystemClock`] that a thread caches once a millisecond: cheap to read, slightly late.
 ///
-/// It halves the time that an ID takes. What it costs:
+/// It halves the time that an ID takes. The costs:
 ///
-/// - **Age.** A new millisecond shows when the thread has woken up for it, some 60 µs late on an idle machine, and later
-///   where all cores are busy. IDs are unique and increasing all the same; their time is that much too early.
-/// - **Bounds on the age.** A generator reads the true clock wherever it would otherwise wait, and writes it down for all.
-///   So a thread that is held up is noticed after a millisecond's 4096 IDs of a node, and a millisecond's IDs are used up
-///   as by the true clock.
-///   There is no bound in time: at an ID a second, or where the whole process was stopped, those IDs tell the time at
-///   which the thread last ran.
-///   The clock by itself, read by hand, may be as late as its thread, and step back by that when the thread starts.
-/// - **A thread**, `pyflake-clock`, and about a hundredth of a core. All `CoarseClock`s of a process share it; it ends
-///   with the last of them.
+/// - **Age.** A new millisecond shows after the thread has woken up: some 60 µs late on an idle
+///   machine, later if all cores are busy. IDs are still unique and increasing, but their time is
+///   early by that delay.
+/// - **Limits of the age.** A generator reads the true clock wherever it would otherwise wait, and
+///   stores the result for all users. So it notices a late thread after at most 4096 IDs of a node,
+///   and a saturated generator loses no IDs. The age has no limit in time: at one ID a second, or
+///   after the whole process was stopped, an ID has the time at which the thread last ran. If you
+///   read the clock yourself, it may be as late as its thread. It may also step back by that delay
+///   when the thread starts.
+/// - **A thread**, `pyflake-clock`, and about a hundredth of a core. All `CoarseClock`s of a
+///   process share it. It ends with the last of them.
 ///
-/// Where there is no thread, a clock reads the true time: in the child of a `fork` until a new clock is made there, and in
-/// a process where starting it failed for another clock.
+/// Without a thread, a clock reads the true time. That happens in the child of a `fork` until it
+/// makes a new clock, and in a process where the thread of another clock failed to start.
 ///
 /// ```
 /// use pyflake::{CoarseClock, Epoch, Generator, Node};
 ///
-/// let generator = Generator::builder(Epoch::TWITTER, Node::new(1, 3)?).clock(CoarseClock::new()?).build()?;
+/// let builder = Generator::builder(Epoch::TWITTER, Node::new(1, 3)?);
+/// let generator = builder.clock(CoarseClock::new()?).build()?;
 /// let id = generator.next_id()?;
 /// # Ok::<(), pyflake::Error>(())
 /// ```
@@ -44,17 +45,18 @@ pub struct CoarseClock {
     clock: SystemClock,
 }
 
-/// The one of the process. Not `OnceLock`, as for [`SystemClock`].
+/// The ticker of this process. Not `OnceLock`, for the reason in [`SystemClock::new`].
 static TICKER: OnceBox<Ticker> = OnceBox::new();
 
 static GUARD: Guard = Guard::new(orphan);
 
 impl CoarseClock {
-    /// Gives a clock, and starts the thread if it does not run.
+    /// Makes a clock, and starts the thread if it does not run.
     ///
     /// # Errors
     ///
-    /// [`Error::NoTicker`] if the system gives no thread, [`Error::NoForkGuard`] if the guard cannot be set up.
+    /// [`Error::NoTicker`] if the system starts no thread, [`Error::NoForkGuard`] if the fork guard
+    /// cannot be installed.
     pub fn new() -> Result<Self, Error> {
         GUARD.install()?;
         let clock = SystemClock::new();
@@ -71,23 +73,23 @@ impl CoarseClock {
     }
 }
 
-/// The thread: writes each millisecond down as it begins.
+/// The thread: stores each millisecond when it begins.
 fn run(ticker: &Ticker, clock: SystemClock) {
-    let _end = Unwound(ticker);
+    let _on_panic = OnPanic(ticker);
     loop {
         let now = clock.unix_time();
         if !ticker.tick(whole_millis(now)) {
             return;
         }
-        // To the next millisecond.
+        // Sleep until the next millisecond begins.
         thread::sleep(Duration::from_nanos(u64::from(1_000_000 - now.subsec_nanos() % 1_000_000)));
     }
 }
 
-/// A thread that a subscriber's panic ends leaves no time behind that nobody moves; the next new clock starts another.
-struct Unwound<'a>(&'a Ticker);
+/// Clears the time if a subscriber's panic ends the thread. The next new clock starts another.
+struct OnPanic<'a>(&'a Ticker);
 
-impl Drop for Unwound<'_> {
+impl Drop for OnPanic<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
             self.0.orphan();
@@ -95,7 +97,7 @@ impl Drop for Unwound<'_> {
     }
 }
 
-/// Leaves the child of a fork without a time that nobody moves. Loads and stores of atomics alone.
+/// Clears the time in the child of a fork, which has no thread. Uses atomic operations alone.
 extern "C" fn orphan() {
     if let Some(ticker) = TICKER.get() {
         ticker.orphan();
@@ -104,7 +106,7 @@ extern "C" fn orphan() {
 
 impl Clone for CoarseClock {
     fn clone(&self) -> Self {
-        self.ticker.stay();
+        self.ticker.enter_clone();
         CoarseClock { ticker: self.ticker, clock: self.clock }
     }
 }

@@ -1,4 +1,9 @@
-//! How the system's clock is kept fast, monotonic and true at once.
+//! The discipline of the system's clock: fast, monotonic and close to the wall clock.
+//!
+//! Two layers carry the time:
+//!
+//! - The kernel's monotonic clock, between two readings of the wall clock.
+//! - The processor's counter, between two readings of the monotonic clock.
 
 use core::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use core::time::Duration;
@@ -6,56 +11,59 @@ use core::time::Duration;
 use crate::clock::stats::ClockStats;
 use crate::trace;
 
-/// What the discipline reads: three clocks of one machine.
+/// The three clocks of one machine.
 pub(super) trait Source {
-    /// The fastest counter there is, in units of its own.
+    /// The fastest counter, in units of its own.
     fn raw(&self) -> u64;
-    /// How many nanoseconds a count of 2^36 of [`raw`](Self::raw) takes; 0 if the counter is not to be used.
+    /// The nanoseconds in `2^36` counts of [`raw`](Self::raw); 0 if the counter must not be used.
     fn nanos_of_2_pow_36(&self) -> u64;
-    /// A clock that is never set: nanoseconds since any fixed moment.
+    /// The monotonic clock: nanoseconds since some fixed moment. Nothing sets it.
     fn monotonic(&self) -> u64;
     /// The wall clock: Unix nanoseconds.
     fn wall(&self) -> u64;
 }
 
-/// How often the wall clock is read.
+/// The period between two readings of the wall clock: 100 ms.
 const PERIOD: u64 = 100_000_000;
-/// How much of a lead over the wall is given up in a period: 1 %.
+/// The largest lead over the wall clock that one period works off: 1 % of the period.
 const SLEW: u64 = PERIOD / 100;
-/// A reading of all clocks that took longer than this was interrupted, and is tried again.
+/// The longest reading of all clocks: 10 µs. A longer one was interrupted and is repeated.
 const BRACKET: u64 = 10_000;
-/// The wall lost more than this against the monotonic clock in a period: it was set back, and did not drift.
+/// The smallest step back: 5 ms in a period, against the monotonic clock. Less is drift.
 const STEP: i64 = 5_000_000;
 
-/// Two layers: the kernel's monotonic clock carries the time between two looks at the wall, and the counter carries it
-/// between two looks at the monotonic clock.
+/// The state of the discipline.
 ///
-/// The atomics are std's even under loom: the one of the process outlives a model. No guarantee rests on it.
+/// The atomics are std's even under loom, because the clock of the process outlives a model. No
+/// guarantee depends on them.
 pub(super) struct Discipline<S> {
     source: S,
-    /// 2^-64 ms for each count; 0 where the counter is not used.
+    /// The length of one count in units of `2^-64` ms; 0 if the counter is not used.
     rate: u64,
-    /// How far before the sync its window begins, in units of the counter: another core's counter may lag.
+    /// The distance from the start of the window to the sync, in counts. Another core's counter may
+    /// lag by that much.
     slack: u64,
-    /// The counter is trusted in `window .. window + span` and looked at by the others after that.
+    /// The start of the window, in counts. The counter is trusted in `window..window + span`; a
+    /// reading outside leads to the slow path.
     window: AtomicU64,
-    /// Length of the window in units of the counter; 0 closes it for good.
+    /// The length of the window, in counts; 0 closes it for good.
     span: AtomicU64,
-    /// What to add to the counter, so that it counts from 1970.
+    /// The offset from the counter to counts since 1970.
     counter_offset: AtomicU64,
-    /// Time minus monotonic clock, in nanoseconds.
+    /// The offset from the monotonic clock to Unix time, in nanoseconds.
     monotonic_offset: AtomicU64,
-    /// The monotonic time of the last sync: who moves it does the next one.
+    /// The monotonic time of the last sync. The caller that swaps it performs the next sync.
     last_sync: AtomicU64,
-    /// How far this clock is ahead of the wall, in nanoseconds.
+    /// The lead over the wall clock, in nanoseconds.
     lead: AtomicI64,
-    /// How often the wall was read.
+    /// The number of syncs.
     syncs: AtomicU64,
-    /// How often it had been set back.
+    /// The number of steps back that syncs found.
     step_backs: AtomicU64,
 }
 
-/// One reading of the clocks: `before` and `after` are the monotonic clock around the other two.
+/// One reading of the clocks. `before` and `after` are the monotonic clock, read around the other
+/// two.
 struct Reading {
     before: u64,
     raw: u64,
@@ -63,25 +71,25 @@ struct Reading {
     after: u64,
 }
 
-/// What a sync finds that people want to know, in nanoseconds.
+/// The results of a sync that become events, in nanoseconds.
 #[derive(Default)]
-struct Found {
-    /// By how much the wall was set back.
+struct Findings {
+    /// The step back of the wall clock.
     step_back: Option<u64>,
-    /// How far off the counter was that is left.
+    /// The error of the counter that was dropped.
     counter_error: Option<u64>,
 }
 
-impl Found {
-    /// Tells it, once the words are what they should be: whoever hears of it may read this clock.
-    fn tell(self) {
+impl Findings {
+    /// Emits the events. The caller has stored all words, because a subscriber may read this clock.
+    fn emit(self) {
         self.step_back.into_iter().for_each(trace::wall_set_back);
-        self.counter_error.into_iter().for_each(trace::counter_left);
+        self.counter_error.into_iter().for_each(trace::counter_dropped);
     }
 }
 
-/// A quotient or a high half that is known to fit.
-#[expect(clippy::cast_possible_truncation, reason = "see above")]
+/// Narrows a quotient or a high half that fits 64 bits.
+#[expect(clippy::cast_possible_truncation, reason = "the callers pass values that fit")]
 const fn narrow(wide: u128) -> u64 {
     wide as u64
 }
@@ -91,7 +99,8 @@ impl<S: Source> Discipline<S> {
         let nanos = u128::from(source.nanos_of_2_pow_36());
         let count = |duration: u64| narrow((u128::from(duration) << 36).checked_div(nanos).unwrap_or(0));
         let slack = count(PERIOD / 64);
-        // A little over a period and the slack, so that the monotonic clock finds the sync due when the window ends.
+        // A little over a period and the slack. When the window ends, the monotonic clock finds
+        // that a sync is due.
         let span = count(PERIOD + PERIOD / 32);
         let clock = Discipline {
             source,
@@ -106,6 +115,7 @@ impl<S: Source> Discipline<S> {
             syncs: AtomicU64::new(0),
             step_backs: AtomicU64::new(0),
         };
+        // Relaxed, all stores: no other thread has the clock yet.
         let reading = clock.read();
         let offset = reading.wall.wrapping_sub(reading.after);
         clock.monotonic_offset.store(offset, Ordering::Relaxed);
@@ -121,11 +131,11 @@ impl<S: Source> Discipline<S> {
     #[inline]
     pub(super) fn unix_millis(&self) -> u64 {
         let raw = self.source.raw();
-        // Acquire: a window comes with the offset that was stored before it.
+        // Acquire: pairs with the Release store in `sync`; a window is visible with its offset.
         let window = self.window.load(Ordering::Acquire);
-        // Relaxed: it is set once, and closed once.
+        // Relaxed: the span is stored once at the start, and once more when it is closed.
         if raw.wrapping_sub(window) < self.span.load(Ordering::Relaxed) {
-            // Relaxed: an older offset is one that the same counter had 100 ms ago.
+            // Relaxed: an older offset is still good, because the counter used it 100 ms ago.
             self.millis(raw.wrapping_add(self.counter_offset.load(Ordering::Relaxed)))
         } else {
             self.unix_millis_slow()
@@ -138,21 +148,21 @@ impl<S: Source> Discipline<S> {
         self.unix_nanos() / 1_000_000
     }
 
-    /// The time by the monotonic clock, after a sync if one is due.
+    /// The Unix time in nanoseconds by the monotonic clock. Performs a sync if one is due.
     pub(super) fn unix_nanos(&self) -> u64 {
         let now = self.source.monotonic();
-        // Relaxed, all three: the swap elects one caller, and nothing is handed over by it.
+        // Relaxed, all three: the swap elects one caller, and publishes no other data.
         let last = self.last_sync.load(Ordering::Relaxed);
         if now.saturating_sub(last) >= PERIOD
             && self.last_sync.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
         {
-            self.sync(now - last).tell();
+            self.sync(now - last).emit();
         }
         now.wrapping_add(self.monotonic_offset.load(Ordering::Relaxed))
     }
 
     pub(super) fn stats(&self) -> ClockStats {
-        // Relaxed, all: for people.
+        // Relaxed, all: these are statistics.
         ClockStats {
             lead: Duration::from_nanos(self.lead.load(Ordering::Relaxed).max(0).cast_unsigned()),
             syncs: self.syncs.load(Ordering::Relaxed),
@@ -161,54 +171,57 @@ impl<S: Source> Discipline<S> {
         }
     }
 
-    /// Reads the wall, and corrects both offsets, `elapsed` nanoseconds after the last time. A caller that was held up
-    /// for so long that another has done the same leaves the words as they are.
+    /// Compares the clocks and corrects both offsets, `elapsed` nanoseconds after the last sync.
+    ///
+    /// If the caller was held up until another sync was done, it changes nothing.
     #[cold]
     #[inline(never)]
-    fn sync(&self, elapsed: u64) -> Found {
-        let mut found = Found::default();
-        // Relaxed, all of them but the window: single words, each swapped only from what was read here.
+    fn sync(&self, elapsed: u64) -> Findings {
+        let mut findings = Findings::default();
+        // Relaxed, all but the window: each is a single word, and a swap succeeds only from the
+        // value read here.
         let offset = self.monotonic_offset.load(Ordering::Relaxed);
         let counter_offset = self.counter_offset.load(Ordering::Relaxed);
         let reading = self.read();
-        // `after`, so that being interrupted can make the lead look larger, but never smaller.
+        // Uses `after`, so that an interruption can make the lead appear larger, but never smaller.
         let lead = reading.after.wrapping_add(offset).wrapping_sub(reading.wall).cast_signed();
         let correction = lead.min(SLEW.cast_signed());
         let corrected = offset.wrapping_sub(correction.cast_unsigned());
         if self.monotonic_offset.compare_exchange(offset, corrected, Ordering::Relaxed, Ordering::Relaxed).is_err() {
-            return found;
+            return findings;
         }
         let step_back = lead.saturating_sub(self.lead.swap(lead - correction, Ordering::Relaxed));
         if step_back > STEP {
             self.step_backs.fetch_add(1, Ordering::Relaxed);
-            found.step_back = Some(step_back.unsigned_abs());
+            findings.step_back = Some(step_back.unsigned_abs());
         }
         self.syncs.fetch_add(1, Ordering::Relaxed);
 
         if self.span.load(Ordering::Relaxed) == 0 {
-            return found;
+            return findings;
         }
-        // What the counter made of the time since the last sync, against what the monotonic clock did.
+        // The time since the last sync by the counter, compared with the monotonic clock.
         let by_counter = self.nanos(reading.raw.wrapping_add(counter_offset));
         let error = by_counter.abs_diff(reading.before.wrapping_add(offset));
         let Some(corrected) = self
             .counter_offset(&reading, corrected)
             .filter(|_| error <= elapsed / 100 + 2 * BRACKET + (reading.after - reading.before))
         else {
-            // It stopped, jumped, or runs over 1 % off: never again. The offset stays, as a thread that has read the
-            // counter and not yet the offset must not get a time from two worlds.
-            found.counter_error = (self.span.swap(0, Ordering::Relaxed) != 0).then_some(error);
-            return found;
+            // The counter stopped, jumped, or is over 1 % wrong: drop it for good. The offset
+            // stays: a thread may have read the counter and not yet the offset, and the two must
+            // match.
+            findings.counter_error = (self.span.swap(0, Ordering::Relaxed) != 0).then_some(error);
+            return findings;
         };
         if self.counter_offset.compare_exchange(counter_offset, corrected, Ordering::Relaxed, Ordering::Relaxed).is_ok()
         {
-            // Release: with the offset above.
+            // Release: pairs with the Acquire load in `unix_millis`; publishes the offset.
             self.window.store(self.window(&reading), Ordering::Release);
         }
-        found
+        findings
     }
 
-    /// Reads all clocks at nearly one moment, at the fourth attempt at whatever moment it is.
+    /// Reads all clocks within [`BRACKET`]. Accepts the fourth attempt however long it took.
     fn read(&self) -> Reading {
         let mut attempts = 0;
         loop {
@@ -223,26 +236,28 @@ impl<S: Source> Discipline<S> {
         }
     }
 
-    /// The offset that makes the counter show the time of the monotonic clock, where 64 bits count that far: up to the
-    /// year 2109 at 4.2 GHz. `before`, so that being interrupted can make the counter late, but never early.
+    /// The offset at which the counter shows the time of the monotonic clock.
+    ///
+    /// Returns `None` if 64 bits cannot count that far: at 4.2 GHz, from the year 2109. Uses
+    /// `before`, so that an interruption can make the counter late, but never early.
     fn counter_offset(&self, reading: &Reading, offset: u64) -> Option<u64> {
         let time = u128::from(reading.before.wrapping_add(offset));
         let counts = ((time << 64) / 1_000_000).checked_div(u128::from(self.rate))?;
         u64::try_from(counts).ok().map(|counts| counts.wrapping_sub(reading.raw))
     }
 
-    /// The window that a reading opens.
+    /// The start of the window of a reading.
     fn window(&self, reading: &Reading) -> u64 {
         reading.raw.wrapping_sub(self.slack)
     }
 
-    /// Counts from 1970 in milliseconds.
+    /// Converts counts since 1970 to milliseconds.
     #[inline]
     fn millis(&self, counts: u64) -> u64 {
         narrow((u128::from(counts) * u128::from(self.rate)) >> 64)
     }
 
-    /// Counts from 1970 in nanoseconds.
+    /// Converts counts since 1970 to nanoseconds.
     fn nanos(&self, counts: u64) -> u64 {
         narrow((((u128::from(counts) * u128::from(self.rate)) >> 40) * 1_000_000) >> 24)
     }

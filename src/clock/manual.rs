@@ -1,13 +1,16 @@
+//! `ManualClock`: a clock that a test sets.
+
 use alloc::sync::Arc;
 use core::time::Duration;
 
 use crate::clock::traits::Clock;
 use crate::sync::{AtomicU64, Ordering};
 
-/// A clock that shows what it is told, for tests and simulations.
+/// A clock for tests and simulations: it shows the time that you set.
 ///
-/// Clones show the same time, so keep one to set the time of a generator that has the other. A generator on it has a
-/// timeline of its own: it shares nothing with other generators of its node.
+/// Clones show the same time. So give one to the generator and set the time on the other. A
+/// generator on a `ManualClock` has its own timeline and shares nothing with other generators of
+/// its node.
 ///
 /// ```
 /// use pyflake::{Epoch, Generator, ManualClock, Node};
@@ -30,13 +33,13 @@ impl ManualClock {
         ManualClock(Arc::new(AtomicU64::new(unix_millis)))
     }
 
-    /// Sets the Unix time in milliseconds, forwards or back.
+    /// Sets the Unix time in milliseconds, forward or back.
     pub fn set(&self, unix_millis: u64) {
-        // Relaxed, here and below: a clock is one word, and tells of nothing else.
+        // Relaxed, here and below: the time is one word, and it publishes no other data.
         self.0.store(unix_millis, Ordering::Relaxed);
     }
 
-    /// Moves the time forward by some milliseconds; it wraps at `u64::MAX`.
+    /// Moves the time forward by `millis` milliseconds. It wraps at `u64::MAX`.
     pub fn advance(&self, millis: u64) {
         self.0.fetch_add(millis, Ordering::Relaxed);
     }

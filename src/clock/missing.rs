@@ -1,7 +1,7 @@
-//! Without std: the place of the system's clock in a builder that has no clock yet.
+//! The placeholder for the system's clock in builds without std.
 
-/// The clock of a builder that was given none. It does not implement `Clock`, so such a builder
-/// builds nothing.
+/// The clock of a builder whose clock is not set. It does not implement `Clock`, so the builder
+/// cannot build.
 #[derive(Clone, Copy, Debug)]
 pub struct SystemClock(());
 

@@ -1,4 +1,4 @@
-//! What time it is: the trait `Clock` and the clocks that implement it.
+//! The trait `Clock`, and the clocks that implement it.
 
 #[cfg(feature = "std")]
 mod coarse;

@@ -1,18 +1,18 @@
-//! Counters of a clock.
+//! The type `ClockStats`: counters of a clock.
 
 use core::time::Duration;
 
-/// What a [`Clock`](crate::Clock) says of itself; all zero for clocks that say nothing.
+/// Counters of a [`Clock`](crate::Clock); all zero for a clock without counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct ClockStats {
-    /// How far the clock was ahead of the wall clock when it last looked: what remains of a step back.
+    /// The lead over the wall clock at the last comparison: the rest of a step back.
     pub lead: Duration,
-    /// How often it has looked at the wall clock.
+    /// The number of comparisons with the wall clock.
     pub syncs: u64,
-    /// How often it has found the wall clock set back, by more than 5 ms.
+    /// The number of times that the wall clock was set back, each by more than 5 ms.
     pub step_backs: u64,
-    /// Whether it reads the processor's counter (fast), and not the kernel's clock.
+    /// Whether the clock reads the processor's counter (fast). If not, it reads the kernel's clock.
     pub counter: bool,
 }

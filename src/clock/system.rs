@@ -1,3 +1,5 @@
+//! `SystemClock`: the disciplined clock of this process, and the machine clocks that it reads.
+
 use core::fmt;
 use core::time::Duration;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -8,24 +10,31 @@ use crate::clock::discipline::{Discipline, Source};
 use crate::clock::stats::ClockStats;
 use crate::clock::traits::Clock;
 
-/// This machine's wall clock, read in a few nanoseconds, that never steps back: the default clock of a generator.
+/// The default clock of a generator: the machine's wall clock without steps back.
 ///
-/// It reads the processor's time-stamp counter through [`quanta`], and keeps it honest against the kernel's clocks
-/// every 100 ms, by whichever caller comes first after that (no thread):
+/// A read takes a few nanoseconds. The clock reads the processor's time-stamp counter through
+/// [`quanta`]. Every 100 ms it compares the counter with the kernel's clocks and corrects it; the
+/// first caller after that time does so, without a thread:
 ///
-/// - The wall clock is ahead (set forward, back from a suspend): this clock follows at once.
-/// - The wall clock is behind (set back, a leap second): this clock goes on at its own rate, and lets the wall catch
-///   up by running 1 % slow. IDs keep increasing, and are ahead of the wall by what remains of the step.
-/// - The kernel does not use the counter itself, or the counter disagrees with the kernel's monotonic clock: this
-///   clock reads the kernel's from then on, which costs some 20 ns more.
+/// - The wall clock is ahead (it was set forward, or the machine resumed): this clock follows at
+///   once.
+/// - The wall clock is behind (it was set back, or a leap second passed): this clock runs 1 % slow
+///   until the wall clock has caught up. IDs keep increasing. They are ahead of the wall clock by
+///   the rest of the step.
+/// - The kernel does not use the counter itself, or the counter disagrees with the kernel's
+///   monotonic clock: this clock reads the kernel's clock from then on. That takes some 20 ns more.
 ///
-/// So it is within a fraction of a millisecond of the wall clock, with three exceptions. After a step forward it is
-/// behind for up to 103 ms, until the next look. After a step back it is ahead by what remains of the step. And a
-/// counter that stops is believed until somebody waits, so for 4096 IDs of each generator. `stats()` shows the lead, the
-/// looks, the steps back, and whether the counter is in use.
+/// So it stays within a fraction of a millisecond of the wall clock, with three exceptions:
 ///
-/// All `SystemClock`s of a process are one: the first costs up to a few milliseconds to measure the counter, the
-/// others nothing.
+/// - After a step forward it is behind until the next comparison, for up to 103 ms.
+/// - After a step back it is ahead by the rest of the step.
+/// - A counter that stops is trusted until a caller waits, so for up to 4096 IDs of each generator.
+///
+/// `stats()` returns the lead, the number of comparisons, the steps back, and whether the counter
+/// is in use.
+///
+/// All `SystemClock`s of a process are one clock. The first call of `new` measures the counter for
+/// up to a few milliseconds.
 ///
 /// ```
 /// use pyflake::{Clock, SystemClock};
@@ -37,10 +46,11 @@ use crate::clock::traits::Clock;
 pub struct SystemClock(&'static Discipline<Machine>);
 
 impl SystemClock {
-    /// Gives the process's clock.
+    /// The clock of this process.
     #[must_use]
     pub fn new() -> Self {
-        // Not `OnceLock`: a child forked while another thread initialises would wait for that thread forever.
+        // Not `OnceLock`: if another thread initialises it during a fork, the child would wait for
+        // that thread forever.
         static CLOCK: OnceBox<Discipline<Machine>> = OnceBox::new();
         SystemClock(CLOCK.get_or_init(|| Box::new(Discipline::new(Machine::new()))))
     }
@@ -73,7 +83,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// The clocks of this machine.
+/// The clocks of this machine: the counter, the kernel's monotonic clock and the wall clock.
 struct Machine {
     counter: quanta::Clock,
     start: Instant,
@@ -92,8 +102,8 @@ impl Source for Machine {
     }
 
     fn nanos_of_2_pow_36(&self) -> u64 {
-        // The kernel watches its clock source and leaves the counter when it finds it unstable; other systems give no
-        // such word, and quanta's own check stands.
+        // Linux checks its clock source and switches away from an unstable counter. Other systems
+        // do not report this, so the check of `quanta` must suffice.
         let trusted = !cfg!(target_os = "linux")
             || std::fs::read_to_string("/sys/devices/system/clocksource/clocksource0/current_clocksource")
                 .is_ok_and(|name| matches!(name.trim_end(), "tsc" | "arch_sys_counter"));
@@ -105,12 +115,12 @@ impl Source for Machine {
     }
 
     fn wall(&self) -> u64 {
-        // Before 1970 the wall says 0; the epoch check refuses such a time.
+        // A wall clock before 1970 reads as 0. The check of the epoch rejects that time.
         SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, nanos)
     }
 }
 
-/// A duration in nanoseconds: 64 bits of them are 584 years.
+/// The nanoseconds of a duration. 64 bits hold 584 years of them.
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

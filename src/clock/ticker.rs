@@ -1,18 +1,19 @@
-//! A time that a thread writes down: the words that it shares with its readers, and when it runs.
+//! The cached time of the coarse clock, and the protocol of the thread that updates it.
 
 use crossbeam_utils::CachePadded;
 
 use crate::sync::{AtomicU64, Ordering};
 
-/// The last time that was written down, and who needs it.
+/// A cached time, and the number of its users.
 ///
-/// The thread runs while there are users. It stops by itself when it finds none, and whoever comes first after that is
-/// told to start another one.
+/// The thread runs while there are users. It stops when it finds none. The next user to enter
+/// starts another thread.
 #[derive(Debug)]
 pub(crate) struct Ticker {
-    /// Unix milliseconds; 0 where no thread writes it. On a line of its own, which is written a thousand times a second.
+    /// Unix milliseconds; 0 while no thread updates it. It is written a thousand times a second, so
+    /// it has its own cache line.
     now: CachePadded<AtomicU64>,
-    /// How many users there are, and RUNNING.
+    /// The number of users, and the flag RUNNING: a thread runs, or is about to.
     users: AtomicU64,
 }
 
@@ -23,67 +24,83 @@ impl Ticker {
         Ticker { now: CachePadded::new(AtomicU64::new(0)), users: AtomicU64::new(0) }
     }
 
-    /// The time that was written last, if a thread is writing it.
+    /// The cached time; `None` if no thread updates it.
     #[inline]
     pub(crate) fn now(&self) -> Option<u64> {
-        // Relaxed: a time is one word, and tells of nothing else.
+        // Relaxed: the time is one word, and it publishes no other data.
         match self.now.load(Ordering::Relaxed) {
             0 => None,
             now => Some(now),
         }
     }
 
-    /// Moves the time forward to `now` at least, if a thread is writing it.
+    /// Moves the cached time forward to at least `now`. Does nothing if no thread updates it.
     pub(crate) fn push(&self, now: u64) {
-        // Relaxed: as in `now`. A thread that stops wipes the time, and nobody but a thread writes a first one.
+        // Relaxed: as in `now`. The time stays 0 after a thread has stopped: only a thread stores a
+        // first time.
         let _ =
             self.now.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |old| (old != 0 && old < now).then_some(now));
     }
 
-    /// One user more; whether it must start a thread that calls [`tick`](Self::tick).
+    /// Adds a user. Returns whether the caller must start the thread that calls
+    /// [`tick`](Self::tick).
     pub(crate) fn enter(&self) -> bool {
+        // Relaxed: the next operation is on the same word.
         self.users.fetch_add(1, Ordering::Relaxed);
-        // Acquire: with the Release in `tick`, a thread that stops has wiped its time before another one writes.
+        // Acquire: pairs with the Release operations in `tick`, `not_started` and `orphan`. A
+        // thread that stops has cleared its time before a new thread stores one.
         self.users.fetch_or(RUNNING, Ordering::Acquire) & RUNNING == 0
     }
 
-    /// The thread could not be started after all.
+    /// Clears RUNNING after a failure to start the thread.
     pub(crate) fn not_started(&self) {
+        // Release: pairs with the Acquire in `enter`. No thread ran, so there is no time to clear.
         self.users.fetch_and(!RUNNING, Ordering::Release);
     }
 
-    /// One user more, beside one whose thread runs; or in the child of a fork, which has none and starts none for a copy.
-    pub(crate) fn stay(&self) {
-        // Relaxed: the count alone decides.
+    /// Adds a user without starting a thread, for a clone of a clock.
+    ///
+    /// The thread of the original runs. In the child of a fork there is none, and a clone starts
+    /// none.
+    pub(crate) fn enter_clone(&self) {
+        // Relaxed: a user publishes nothing when it enters.
         self.users.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// One user less.
+    /// Removes a user.
     pub(crate) fn leave(&self) {
-        // Release: with the Acquire in `tick`, what this user has pushed is wiped.
+        // Release: pairs with the Acquire load in `tick`. So the thread clears a time that this
+        // user has pushed.
         self.users.fetch_sub(1, Ordering::Release);
     }
 
-    /// Called by the thread again and again: writes the time down, or answers that the thread must stop.
+    /// Stores `now`; the thread calls this once a millisecond. Returns `false` if the thread must
+    /// stop.
     pub(crate) fn tick(&self, now: u64) -> bool {
-        // Acquire: with the Release in `leave`.
+        // Acquire: pairs with the Release in `leave`; every push of the former users is visible.
         if self.users.load(Ordering::Acquire) == RUNNING {
-            // Wiped before the thread stops, as a time that nobody moves must not be believed.
+            // Clear the time before stopping: a time that no thread updates must not be read.
+            // Relaxed: the Release swap below publishes it.
             self.now.store(0, Ordering::Relaxed);
-            // Release: with `enter`. It fails if there is a user again, who was told that a thread runs.
+            // Release: pairs with the Acquire in `enter`; publishes the cleared time. Fails if a
+            // user has entered meanwhile: that user relies on this thread.
             if self.users.compare_exchange(RUNNING, 0, Ordering::Release, Ordering::Relaxed).is_ok() {
                 return false;
             }
         }
-        // Relaxed: as in `now`. A reader may have moved it further than this reading.
+        // Relaxed: as in `now`. `fetch_max`, because a user may have pushed a later time.
         self.now.fetch_max(now, Ordering::Relaxed);
         true
     }
 
-    /// The thread is gone: it has panicked, or this is the child of a fork, which has none. Only atomics, so it may call this.
+    /// Clears the time and RUNNING after the thread is gone.
+    ///
+    /// Called after a panic of the thread, and in the child of a fork, which has no such thread. It
+    /// uses atomic operations alone, so it may run inside `fork`.
     pub(crate) fn orphan(&self) {
+        // Relaxed: the Release below publishes it.
         self.now.store(0, Ordering::Relaxed);
-        // Release: as in `tick`, before another thread writes.
+        // Release: pairs with the Acquire in `enter`, as in `tick`.
         self.users.fetch_and(!RUNNING, Ordering::Release);
     }
 }

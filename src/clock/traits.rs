@@ -1,15 +1,16 @@
-//! The `Clock` trait.
+//! The trait `Clock`, and its implementation for closures.
 
 use core::time::Duration;
 
 use crate::clock::stats::ClockStats;
 
-/// Tells a generator the time: the Unix time in milliseconds.
+/// The time source of a generator: Unix time in milliseconds.
 ///
-/// A clock may stand still, jump and step back; uniqueness never depends on it. A generator whose clock is behind the
-/// IDs it has issued finishes the millisecond it is in, then waits, for at most its `max_wait`.
+/// A clock may stand still, jump and step back: uniqueness never depends on it. If the clock is
+/// behind the issued IDs, the generator first uses the rest of its current millisecond. Then it
+/// waits, for at most its `max_wait`.
 ///
-/// The default clock of a generator is [`SystemClock`]. One of your own needs one method:
+/// The default clock of a generator is [`SystemClock`]. Your own clock needs one method:
 ///
 /// ```
 /// use std::time::{SystemTime, UNIX_EPOCH};
@@ -31,32 +32,35 @@ use crate::clock::stats::ClockStats;
 ///
 /// Closures from no argument to `u64` are simulated clocks, for tests.
 pub trait Clock: Send + Sync {
-    /// The Unix time in milliseconds. Called once per ID, so it should be fast.
+    /// The Unix time in milliseconds. It is called once per ID, so it should be fast.
     fn unix_millis(&self) -> u64;
 
-    /// The same time as exactly as the clock knows it: what a caller is told that has to wait.
+    /// The current Unix time at full resolution, used to compute waits.
     ///
-    /// It is called on slow paths alone. A clock that remembers a time must read its source here, so that waiting for
-    /// the time to change cannot last forever. The default is [`unix_millis`](Self::unix_millis).
+    /// Only slow paths call it. A clock that caches the time must read its source here; otherwise a
+    /// wait for the time to change could last forever. The default is
+    /// [`unix_millis`](Self::unix_millis).
     fn unix_time(&self) -> Duration {
         Duration::from_millis(self.unix_millis())
     }
 
     /// Whether the time is simulated, as in tests; `false` by default.
     ///
-    /// All generators of a process for one epoch and node share one timeline, so that they cannot repeat each other's
-    /// IDs. A generator on a simulated clock has a timeline of its own: twin generators on it issue the same IDs.
+    /// All generators of a process for one epoch and node share one timeline, so they never repeat
+    /// each other's IDs. A generator on a simulated clock has its own timeline: two of them on one
+    /// node issue the same IDs.
     fn is_simulated(&self) -> bool {
         false
     }
 
-    /// What the clock says of itself, for [`Generator::stats`](crate::Generator::stats); nothing by default.
+    /// Counters of the clock, for [`Generator::stats`](crate::Generator::stats); all zero by
+    /// default.
     fn stats(&self) -> ClockStats {
         ClockStats::default()
     }
 }
 
-/// The whole milliseconds of a time.
+/// The whole milliseconds of a duration. Saturates at `u64::MAX`.
 pub(crate) fn whole_millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

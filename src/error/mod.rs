@@ -1,4 +1,4 @@
-//! Why something could not be made: the one error enum of the crate.
+//! The enum `Error`: every error of the crate outside `lease`.
 
 mod parse;
 
@@ -13,9 +13,10 @@ pub use parse::ParseError;
 pub(crate) use parse::shown;
 use parse::{MAX_INDEX, NodeForms};
 
-/// Why an ID, a generator or a value could not be made: one enum for the whole crate.
+/// The reason why an ID, a generator or a value could not be made.
 ///
-/// Every message names the value, the limit and the way out. New variants may be added, so a `match` needs a `_` arm.
+/// Each message names the value, the limit and the way out. New variants may be added, so a `match`
+/// needs a `_` arm.
 ///
 /// ```
 /// use pyflake::{Error, Node};
@@ -37,14 +38,14 @@ pub enum Error {
         /// The seed that was given.
         seed: u64,
     },
-    /// A range of seeds with no seed in it.
+    /// An empty range of seeds.
     NoSeeds {
-        /// Where it begins.
+        /// The first seed of the range.
         first: u64,
-        /// Where it ends.
+        /// The last seed of the range.
         last: u64,
     },
-    /// A number of shards that a leased generator cannot have: 0, or more than 32.
+    /// A number of leased shards that is 0 or more than 32.
     ShardsOutOfRange {
         /// The number that was given.
         shards: usize,
@@ -54,84 +55,88 @@ pub enum Error {
         /// The sequence that was given.
         sequence: u64,
     },
-    /// A number of bits that [`generate_seed`](crate::generate_seed) cannot draw: 0, or more than 64.
+    /// A number of bits for [`generate_seed`](crate::generate_seed) that is 0 or more than 64.
     BitsOutOfRange {
         /// The number of bits that was given.
         bits: u32,
     },
-    /// More bits than [`spread_sequence`](crate::GeneratorBuilder::spread_sequence) can spread a millisecond's start over.
+    /// More than 11 bits for [`spread_sequence`](crate::GeneratorBuilder::spread_sequence).
     SpreadOutOfRange {
         /// The number of bits that was given.
         bits: u32,
     },
-    /// A lead over the clock that is longer than a generator may have.
+    /// A `max_lead` that is longer than the limit.
     LeadOutOfRange {
         /// The lead that was given.
         max_lead: Duration,
-        /// The longest one.
+        /// The longest `max_lead`.
         limit: Duration,
     },
-    /// A lead over the clock without a lease, so that a restart would repeat IDs.
+    /// A `max_lead` without a lease: a restart would repeat IDs.
     LeadUnprotected {
         /// The lead that was given.
         max_lead: Duration,
     },
-    /// The clock, or an instant that was given, lies before the epoch, so its tick would be negative.
+    /// A time before the epoch: its tick would be negative. The time is the clock's or an argument.
     EpochInFuture {
         /// The epoch, Unix milliseconds.
         epoch: u64,
-        /// The clock or the instant, Unix milliseconds.
+        /// The time, Unix milliseconds.
         now: u64,
     },
-    /// The clock, an instant that was given, or the end of the run asked for lies past the 42 bits of a tick.
+    /// A time past the 42 bits of a tick. The time is the clock's, an argument, or the end of the
+    /// requested run.
     EndOfTime {
         /// The epoch, Unix milliseconds.
         epoch: u64,
-        /// The clock, the instant or the end of the run, Unix milliseconds.
+        /// The time, Unix milliseconds.
         now: u64,
     },
-    /// All 4096 IDs of this millisecond are issued, and the caller asked not to wait.
+    /// All 4096 IDs of this millisecond are issued, and the call does not wait.
     Exhausted {
-        /// How long until the next IDs, by the generator's clock.
+        /// The time until the next IDs, by the generator's clock.
         retry_after: Duration,
     },
-    /// The wait would be longer than `max_wait`; nothing was claimed and no time was spent.
+    /// The wait would be longer than `max_wait`. Nothing was claimed. Blocking calls return this
+    /// without waiting.
     WaitTooLong {
-        /// How long the wait would be, by the generator's clock.
+        /// The wait, by the generator's clock.
         wait: Duration,
-        /// The longest wait the generator was built to accept.
+        /// The generator's `max_wait`.
         max_wait: Duration,
     },
-    /// The generator's clock stood still, or ran far too slowly, while a caller waited for it.
+    /// The generator's clock stood still, or ran far too slowly, while a caller waited.
     ClockStalled {
-        /// How long the caller waited.
+        /// The time that the caller waited.
         waited: Duration,
     },
-    /// The timeline was inherited through `fork`: the parent goes on issuing from it, so the child must not.
+    /// The generator was inherited through `fork`. The parent still issues from its timeline, so
+    /// the child must not.
     Forked,
-    /// The system refused to call the library back after a `fork`, for lack of memory.
+    /// The system refused to install the fork guard, for lack of memory.
     NoForkGuard {
-        /// What `pthread_atfork` answered.
+        /// The error code of `pthread_atfork`.
         code: i32,
     },
     /// The thread of a [`CoarseClock`](crate::CoarseClock) could not be started.
     NoTicker {
-        /// What the system said.
+        /// The message of the system.
         reason: Box<str>,
     },
-    /// The node is used in this process in the other way, under a lease or without one, or under another lease.
+    /// The node is already in use in this process: under another lease, or one use has a lease and
+    /// the other has none.
     NodeInUse {
         /// The node.
         node: Node,
-        /// Whether it is used under a lease.
+        /// Whether the existing use is under a lease.
         leased: bool,
     },
-    /// The lease on the node is lost or given back, so nothing may be issued on it.
+    /// The lease on the node is lost or released, so no ID may be issued on it.
     LeaseLost,
-    /// The run asked for ends past the window that the lease covers: the store has not extended it, or the run is
-    /// longer than a window.
+    /// The requested run ends past the lease's window. The store has not extended the window, or
+    /// the run is longer than a window.
     PastLease {
-        /// The Unix millisecond that the run would end in.
+        /// The Unix millisecond in which the run would end.
         end: u64,
         /// The first Unix millisecond past the window.
         until: u64,
@@ -143,35 +148,35 @@ pub enum Error {
     },
     /// The client has no generator.
     NoGenerator,
-    /// The client's generator is its lease's, so its node is not the caller's to choose.
+    /// The client issues on a lease, so the caller cannot choose the node.
     ClientLeased,
-    /// A text that is not an ID, or not a node.
+    /// A text that is not an ID or not a node.
     Parse(ParseError),
     /// A range of times that ends before it starts.
     ReversedRange {
-        /// Its start, Unix milliseconds.
+        /// The start, Unix milliseconds.
         start: u64,
-        /// Its end, Unix milliseconds.
+        /// The end, Unix milliseconds.
         end: u64,
     },
-    /// An instant before 1970, where no epoch is, and so no ID.
+    /// A time before 1970. An epoch cannot lie there, and so no ID can.
     Before1970 {
-        /// The instant, Unix milliseconds, rounded down.
+        /// The time, Unix milliseconds, rounded down.
         unix_millis: i64,
     },
-    /// An instant that is not a whole millisecond, and so no epoch.
+    /// A time that is not a whole millisecond, so it cannot be an epoch.
     NotWholeMillis {
-        /// The millisecond that it lies in, Unix milliseconds.
+        /// The Unix millisecond that contains the time.
         unix_millis: u64,
-        /// How far into it, in nanoseconds.
+        /// The rest of the time, in nanoseconds.
         nanos: u32,
     },
-    /// A negative number is no ID.
+    /// A negative number, where an ID was expected.
     NegativeId {
         /// The number.
         id: i64,
     },
-    /// An ID past `i64::MAX` cannot become an `i64`.
+    /// An ID above `i64::MAX`, where an `i64` was requested.
     BeyondI64 {
         /// The ID.
         id: u64,
@@ -181,20 +186,20 @@ pub enum Error {
         /// The index that was given.
         index: u64,
     },
-    /// An environment variable that is not a node.
+    /// The value of an environment variable is not a node, or the variable is not set.
     InvalidNodeVariable {
         /// The name of the variable.
         name: Box<str>,
-        /// Its value, cut after 32 characters; `None` if it is not set.
+        /// The value, cut after 32 characters; `None` if the variable is not set.
         value: Option<Box<str>>,
-        /// What is wrong with it.
+        /// The defect of the value.
         reason: &'static str,
     },
     /// A name that does not end in the ordinal of a node.
     InvalidOrdinal {
-        /// The name, cut after 253 characters; empty if it is that of the host, which is not known.
+        /// The name, cut after 253 characters; empty if the host name is unknown.
         name: Box<str>,
-        /// What is wrong with it.
+        /// The defect of the name.
         reason: &'static str,
     },
 }
@@ -210,7 +215,7 @@ impl fmt::Display for Error {
                 write!(f, "seed {seed} is out of range: a seed has 5 bits, so use 0 to {MAX_SEED}")
             }
             Error::NoSeeds { first, last } => {
-                write!(f, "the seeds {first}..={last} are none: use 0..={MAX_SEED}, or a part of it")
+                write!(f, "the seed range {first}..={last} is empty: use a range within 0..={MAX_SEED}")
             }
             Error::ShardsOutOfRange { shards } => {
                 write!(f, "{shards} shards are out of range: use 1 to 32")
@@ -261,8 +266,7 @@ impl fmt::Display for Error {
             ),
             Error::NoForkGuard { code } => write!(
                 f,
-                "the guard against IDs that a forked child repeats could not be set up (pthread_atfork: {code}): free \
-                 some memory and try again"
+                "the fork guard could not be installed (pthread_atfork returned {code}): free some memory and try again"
             ),
             Error::NoTicker { reason } => write!(
                 f,
@@ -276,8 +280,8 @@ impl fmt::Display for Error {
             ),
             Error::NodeInUse { node, leased: false } => write!(
                 f,
-                "the node {node} (pid/seed) is used without a lease in this process: a lease cannot protect it any \
-                 more; use leases from the start, or another node"
+                "the node {node} (pid/seed) is used without a lease in this process, so a lease cannot protect \
+                 it: use leases from the start, or another node"
             ),
             Error::LeaseLost => write!(
                 f,
@@ -304,7 +308,7 @@ impl fmt::Display for Error {
             }
             Error::Before1970 { unix_millis } => write!(
                 f,
-                "the time {unix_millis} (Unix milliseconds) lies before 1970, where no epoch can be: use 0 or later"
+                "the time {unix_millis} (Unix milliseconds) lies before 1970, and an epoch cannot: use 0 or later"
             ),
             Error::NotWholeMillis { unix_millis, nanos } => write!(
                 f,
@@ -332,7 +336,7 @@ impl fmt::Display for Error {
             }
             Error::InvalidOrdinal { name, reason } => write!(
                 f,
-                "the name {name:?} is not that of a node: {reason}; expected a name such as web-7, with an ordinal \
+                "the name {name:?} gives no node: {reason}; expected a name such as web-7, with an ordinal \
                  from 0 to {MAX_INDEX}, as a Kubernetes StatefulSet gives its pods; elsewhere use Node::from_env or \
                  Node::new"
             ),

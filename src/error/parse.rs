@@ -1,14 +1,15 @@
-//! Why a text is no ID and no node.
+//! The enum `ParseError`: a text that is not an ID or not a node.
 
 use alloc::boxed::Box;
 use core::fmt;
 
 use crate::layout::{MAX_PID, MAX_SEED, PID_BITS};
 
-/// Why a text could not be parsed: the error of `FromStr`, [`from_base32`](crate::Snowflake::from_base32) and their kin.
+/// The reason why a text could not be parsed.
 ///
-/// It converts into [`Error`](crate::Error), so `?` works in functions that return one. New variants may be added, so a
-/// `match` needs a `_` arm.
+/// `FromStr`, [`from_base32`](crate::Snowflake::from_base32) and the other readers of texts return
+/// it. It converts into [`Error`](crate::Error), so `?` works in functions that return one. New
+/// variants may be added, so a `match` needs a `_` arm.
 ///
 /// ```
 /// use pyflake::{ParseError, Snowflake};
@@ -19,22 +20,22 @@ use crate::layout::{MAX_PID, MAX_SEED, PID_BITS};
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ParseError {
-    /// The text is not an ID in the form that was asked for.
+    /// The text is not an ID in the requested form.
     Id {
         /// The text, cut after 32 characters.
         text: Box<str>,
-        /// Where it is wrong, in characters from 0.
+        /// The position of the first defect, in characters from 0.
         position: usize,
-        /// What is wrong with it there.
+        /// The defect at that position.
         reason: &'static str,
-        /// What a text of the form looks like.
+        /// A description of the expected form.
         expected: &'static str,
     },
     /// The text is not a node.
     Node {
         /// The text, cut after 32 characters.
         text: Box<str>,
-        /// What is wrong with it.
+        /// The defect of the text.
         reason: &'static str,
     },
 }
@@ -58,7 +59,7 @@ impl core::error::Error for ParseError {}
 /// The largest index of a node: 1023.
 pub(crate) const MAX_INDEX: u16 = (MAX_SEED as u16) << PID_BITS | MAX_PID as u16;
 
-/// Writes what the text of a node looks like.
+/// Writes the two forms of a node's text.
 pub(crate) struct NodeForms;
 
 impl fmt::Display for NodeForms {
@@ -67,7 +68,7 @@ impl fmt::Display for NodeForms {
     }
 }
 
-/// As much of a text as an error shows: it may be of any length.
+/// The first 32 characters of a text, for an error. The text may be of any length.
 pub(crate) fn shown(text: &str) -> Box<str> {
     text.chars().take(32).collect()
 }

@@ -1,22 +1,25 @@
-//! When the IDs of an epoch run out.
+//! The type `Lifetime`: the dates on which an epoch runs out of IDs.
 
 use core::time::Duration;
 
 use crate::id::epoch::Epoch;
 use crate::layout::{self, MAX_TICK};
 
-/// How many ticks have IDs at all: `2^42`, 139 years.
+/// The ticks that have IDs: `2^42`, 139 years.
 const TICKS: u64 = MAX_TICK + 1;
-/// How many ticks have IDs that fit an `i64`: `2^41`, the first half.
+/// The ticks whose IDs fit an `i64`: `2^41`, the first half.
 const I64_TICKS: u64 = layout::tick(i64::MAX.cast_unsigned()) + 1;
 
-/// When the IDs of an epoch run out: first as `i64`, after 69 years, and then altogether, after 139.
+/// The dates on which an epoch runs out of IDs, made by [`Epoch::lifetime`].
 ///
-/// Both ends are Unix times in milliseconds, both exclusive: the millisecond before is the last good one, with all of
-/// its IDs. They saturate at `u64::MAX` for an epoch within 139 years of it, which no clock shows.
+/// IDs stop fitting an `i64` after 69 years and end after 139.
 ///
-/// [`Epoch::lifetime`] makes one. A health check compares what remains with the time it takes to change the epoch or
-/// the column: with `i64_remaining` where IDs are stored as `BIGINT` or `i64`, with `remaining` where they are `u64`.
+/// Both dates are Unix milliseconds and exclusive: the millisecond before has all of its IDs. They
+/// saturate at `u64::MAX` for an epoch within 139 years of it. No clock shows such a time.
+///
+/// A health check compares the remaining time with the time that a change of the epoch or the
+/// column takes. Use `i64_remaining` if IDs are stored as `BIGINT` or `i64`, and `remaining` if
+/// they are stored as `u64`.
 ///
 /// ```
 /// use std::time::Duration;
@@ -40,13 +43,13 @@ pub struct Lifetime {
 }
 
 impl Lifetime {
-    /// How long from a Unix time in milliseconds until IDs no longer fit an `i64`: zero from `i64_ends` on.
+    /// The time from a Unix millisecond until IDs stop fitting an `i64`; zero from `i64_ends` on.
     #[must_use]
     pub const fn i64_remaining(self, unix_millis: u64) -> Duration {
         Duration::from_millis(self.i64_ends.saturating_sub(unix_millis))
     }
 
-    /// How long from a Unix time in milliseconds until there are no more IDs: zero from `ends` on.
+    /// The time from a Unix millisecond until IDs end; zero from `ends` on.
     #[must_use]
     pub const fn remaining(self, unix_millis: u64) -> Duration {
         Duration::from_millis(self.ends.saturating_sub(unix_millis))
@@ -54,7 +57,7 @@ impl Lifetime {
 }
 
 impl Epoch {
-    /// When the IDs of this epoch run out: as `i64`, and altogether.
+    /// The dates on which the IDs of this epoch stop fitting an `i64`, and end.
     ///
     /// ```
     /// use pyflake::Epoch;

@@ -1,4 +1,5 @@
-//! What an ID is: epochs, nodes, IDs and their texts. Pure values, without atomics or a clock.
+//! The values of the crate: epochs, nodes, IDs and their texts. No file here uses atomics; only
+//! `sources` reads the system.
 
 pub(crate) mod epoch;
 mod lifetime;

@@ -1,4 +1,4 @@
-//! How a node is made: from numbers, from its texts and from the name of a host.
+//! Constructors of `Node` from numbers and from texts.
 
 use core::str::FromStr;
 
@@ -23,9 +23,9 @@ impl Node {
         Ok(Node::of_parts(pid as u8, seed as u8))
     }
 
-    /// Makes a node from its index, 0 to 1023: for deployments that number their processes.
+    /// Makes a node from its index, 0 to 1023, for deployments that number their processes.
     ///
-    /// The index is `seed * 32 + pid`, so the pid is `index % 32` and the seed `index / 32`.
+    /// The index is `seed * 32 + pid`, so the pid is `index % 32` and the seed is `index / 32`.
     ///
     /// ```
     /// use pyflake::Node;
@@ -47,11 +47,12 @@ impl Node {
         Ok(Node::at(index as u16))
     }
 
-    /// Takes the node from the ordinal at the end of a name: `web-7` is the node of index 7.
+    /// Makes a node from the ordinal at the end of a name: `web-7` gives index 7.
     ///
-    /// For a pod's name from the Kubernetes downward API (`metadata.name`), or any other numbered name. Of a name with
-    /// a domain, `web-7.web.default.svc`, the first label counts. Names with the same ordinal get the same node,
-    /// whatever is before it: see [`from_hostname_ordinal`](Self::from_hostname_ordinal).
+    /// Use it for a pod's name from the Kubernetes downward API (`metadata.name`), or for any other
+    /// numbered name. If the name has a domain, as in `web-7.web.default.svc`, only the first label
+    /// counts. Names with the same ordinal give the same node, whatever the rest of the name: see
+    /// [`from_hostname_ordinal`](Self::from_hostname_ordinal).
     ///
     /// ```
     /// use pyflake::Node;
@@ -65,8 +66,9 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidOrdinal`] unless the name ends in a hyphen and a number from 0 to 1023. One with leading zeros
-    /// is refused, as no `StatefulSet` makes it, and `web-07` would be `web-7` once more.
+    /// [`Error::InvalidOrdinal`] unless the name ends in a hyphen and a number from 0 to 1023.
+    /// Leading zeros are rejected: no `StatefulSet` makes them, and `web-07` would be the node of
+    /// `web-7`.
     pub fn from_ordinal(name: &str) -> Result<Self, Error> {
         ordinal(name)
             .and_then(|ordinal| Node::from_index(ordinal).map_err(|_| "its ordinal is above 1023"))
@@ -77,21 +79,23 @@ impl Node {
 impl FromStr for Node {
     type Err = ParseError;
 
-    /// Reads an index, or a pid and a seed with a slash between them; refuses others with [`ParseError::Node`].
+    /// Reads an index, or a pid and a seed with a slash in between. Other texts are a
+    /// [`ParseError::Node`].
     fn from_str(text: &str) -> Result<Self, ParseError> {
         parse(text).map_err(|reason| ParseError::Node { text: shown(text), reason })
     }
 }
 
-/// How long a host name is at most, domain included; an error shows all of it, as the ordinal is towards the end.
+/// The longest host name, domain included. An error shows all of it, because the ordinal is near
+/// the end.
 const LONGEST_DOMAIN: usize = 253;
 
-/// The node in a text, or what is wrong with the text.
+/// The node in a text, or the defect of the text.
 pub(crate) fn parse(text: &str) -> Result<Node, &'static str> {
     if text.is_empty() {
         return Err("it is empty");
     }
-    let number = |text| number(text).ok_or("it has something else than digits");
+    let number = |text| number(text).ok_or("it has a character that is not a digit");
     match text.split_once('/') {
         None => Node::from_index(number(text)?).map_err(|_| "its index is above 1023"),
         Some((pid, seed)) => Node::new(number(pid)?, number(seed)?).map_err(|error| match error {
@@ -101,7 +105,7 @@ pub(crate) fn parse(text: &str) -> Result<Node, &'static str> {
     }
 }
 
-/// The ordinal in the name of a host, or what is wrong with the name.
+/// The ordinal in the name of a host, or the defect of the name.
 fn ordinal(name: &str) -> Result<u64, &'static str> {
     let label = name.split_once('.').map_or(name, |(label, _domain)| label);
     let digits = label.rsplit_once('-').filter(|(stem, _)| !stem.is_empty()).map(|(_, digits)| digits);
@@ -112,7 +116,9 @@ fn ordinal(name: &str) -> Result<u64, &'static str> {
     }
 }
 
-/// The number that a text of digits alone is. One past 64 bits is past every limit here, so any large one will do.
+/// The number in a text of digits; `None` for other texts.
+///
+/// A number past 64 bits becomes `u64::MAX`: it is past every limit of this file.
 fn number(text: &str) -> Option<u64> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| text.parse().unwrap_or(u64::MAX))

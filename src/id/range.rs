@@ -1,4 +1,4 @@
-//! Ranges of IDs for searches by time.
+//! Ranges of IDs, for searches by time.
 
 use core::ops::{Range, RangeInclusive};
 
@@ -8,7 +8,7 @@ use crate::id::snowflake::Snowflake;
 use crate::layout;
 
 impl Snowflake {
-    /// The smallest ID of a Unix millisecond, of any node: the first bound of a search by time.
+    /// The smallest ID of a Unix millisecond over all nodes: the lower bound of a search.
     ///
     /// ```
     /// use pyflake::{Epoch, Snowflake};
@@ -22,12 +22,13 @@ impl Snowflake {
     ///
     /// # Errors
     ///
-    /// [`Error::EpochInFuture`] for a time before the epoch, [`Error::EndOfTime`] for one past its 42 bits.
+    /// [`Error::EpochInFuture`] for a time before the epoch, [`Error::EndOfTime`] for one past its
+    /// 42 bits.
     pub fn first_at(epoch: Epoch, unix_millis: u64) -> Result<Self, Error> {
         Ok(Snowflake::from(layout::first_id(epoch.tick(unix_millis)?)))
     }
 
-    /// The largest ID of a Unix millisecond, of any node: the last bound of a search by time.
+    /// The largest ID of a Unix millisecond over all nodes: the upper bound of a search.
     ///
     /// ```
     /// use pyflake::{Epoch, Snowflake};
@@ -46,11 +47,11 @@ impl Snowflake {
         Ok(Snowflake::from(layout::last_id(epoch.tick(unix_millis)?)))
     }
 
-    /// All IDs from one Unix millisecond up to, and without, another: the two bounds of `WHERE id BETWEEN $1 AND $2`.
+    /// The IDs of a range of Unix milliseconds: the two bounds of `BETWEEN $1 AND $2`.
     ///
-    /// The times are half open, as ranges of Rust are, so ranges that follow each other share no ID and leave none
-    /// out; the IDs are closed, as `BETWEEN` is. The end may be that of the epoch's
-    /// [`lifetime`](crate::Lifetime::ends). No time at all, `start == end`, gives a range that is empty in Rust and in
+    /// The times are half open, as ranges of Rust are. So adjacent ranges share no ID and omit
+    /// none. The IDs are closed, as `BETWEEN` is. The end may be that of the epoch's
+    /// [`lifetime`](crate::Lifetime::ends). If `start == end`, the range is empty in Rust and in
     /// SQL: its first ID is above its last.
     ///
     /// ```
@@ -69,8 +70,8 @@ impl Snowflake {
     ///
     /// # Errors
     ///
-    /// [`Error::EpochInFuture`] and [`Error::EndOfTime`] if there is a millisecond without IDs in the range, or if it
-    /// starts at one; [`Error::ReversedRange`] if it ends before it starts.
+    /// [`Error::EpochInFuture`] or [`Error::EndOfTime`] if the range contains a millisecond without
+    /// IDs, or starts at one. [`Error::ReversedRange`] if it ends before it starts.
     pub fn range(epoch: Epoch, times: Range<u64>) -> Result<RangeInclusive<Self>, Error> {
         let Range { start, end } = times;
         if start > end {
@@ -78,10 +79,10 @@ impl Snowflake {
         }
         let first = Snowflake::first_at(epoch, start)?;
         if start == end {
-            // Not the ID below `first`: there is none below the epoch's first.
+            // A fixed empty range. `first - 1` would not do: the first ID of the epoch is 0.
             return Ok(Snowflake::from(1)..=Snowflake::from(0));
         }
-        // The end that was given, and not the millisecond before it.
+        // The error shows the caller's end, and not the millisecond before it.
         let past_end = |_| Error::EndOfTime { epoch: epoch.as_unix_millis(), now: end };
         Ok(first..=Snowflake::last_at(epoch, end - 1).map_err(past_end)?)
     }

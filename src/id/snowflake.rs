@@ -1,4 +1,4 @@
-//! The ID itself.
+//! The types `Snowflake` and `Record`, and the function `to_timestamp`.
 
 #[cfg(feature = "std")]
 use std::time::SystemTime;
@@ -10,10 +10,11 @@ use crate::id::epoch::system_time;
 use crate::layout::node::Node;
 use crate::layout::{self, MAX_SEQUENCE};
 
-/// A 64-bit ID: 42 bits of time, 5 of seed, 5 of pid, 12 of sequence, from the top.
+/// A 64-bit ID: 42 bits of time, 5 of seed, 5 of pid, 12 of sequence.
 ///
-/// IDs of one epoch sort by time, as numbers and in a `BIGINT` column. `Display` and `FromStr` are the decimal form.
-/// Any `u64` is a well-formed ID, so `From<u64>` cannot fail; whether it was ever issued is another question.
+/// IDs of one epoch sort by time, as numbers and in a `BIGINT` column. `Display` and `FromStr` use
+/// the decimal form. Any `u64` is a well-formed ID, so `From<u64>` cannot fail. It need not be an
+/// ID that was issued.
 ///
 /// ```
 /// use pyflake::{Epoch, Snowflake};
@@ -28,9 +29,9 @@ use crate::layout::{self, MAX_SEQUENCE};
 ///
 /// # In a database
 ///
-/// The features `sqlx` and `postgres-types` make an ID a value of a `BIGINT` column. Elsewhere `i64::try_from` and
-/// `Snowflake::try_from` do, which refuse what would sort wrongly: an ID past `i64::MAX`, and a negative number. With
-/// diesel:
+/// The features `sqlx` and `postgres-types` make an ID a value of a `BIGINT` column. For other
+/// libraries, use `i64::try_from` and `Snowflake::try_from`. They reject the numbers that would
+/// sort wrongly: an ID above `i64::MAX`, and a negative number. With diesel:
 ///
 /// ```
 /// use diesel::prelude::*;
@@ -56,10 +57,12 @@ use crate::layout::{self, MAX_SEQUENCE};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let mut connection = SqliteConnection::establish(":memory:")?;
-/// # diesel::sql_query("CREATE TABLE orders (id BIGINT PRIMARY KEY NOT NULL)").execute(&mut connection)?;
+/// # let table = "CREATE TABLE orders (id BIGINT PRIMARY KEY NOT NULL)";
+/// # diesel::sql_query(table).execute(&mut connection)?;
 /// let generator = Generator::new(Epoch::TWITTER, Node::new(11, 3)?)?;
 /// let id = generator.next_id()?;
-/// diesel::insert_into(orders::table).values(NewOrder { id: id.try_into()? }).execute(&mut connection)?;
+/// let order = NewOrder { id: id.try_into()? };
+/// diesel::insert_into(orders::table).values(order).execute(&mut connection)?;
 /// let order: Order = orders::table.first(&mut connection)?;
 /// assert_eq!(order.id, id);
 /// # Ok(())
@@ -70,10 +73,10 @@ use crate::layout::{self, MAX_SEQUENCE};
 pub struct Snowflake(u64);
 
 impl Snowflake {
-    /// Puts an ID together from its parts: the Unix time in milliseconds, the node and the sequence (0 to 4095).
+    /// Makes an ID from its parts: Unix milliseconds, a node and a sequence (0 to 4095).
     ///
-    /// This does not issue an ID: two calls with the same parts give the same one. Use a
-    /// [`Generator`](crate::Generator) for unique ones.
+    /// This does not issue an ID: two calls with the same parts return the same one. Use a
+    /// [`Generator`](crate::Generator) for unique IDs.
     ///
     /// ```
     /// use pyflake::{Epoch, Node, Snowflake};
@@ -86,8 +89,8 @@ impl Snowflake {
     ///
     /// # Errors
     ///
-    /// [`Error::EpochInFuture`] for a time before the epoch, [`Error::EndOfTime`] for one past 42 bits,
-    /// [`Error::SequenceOutOfRange`] for a sequence above 4095.
+    /// [`Error::EpochInFuture`] for a time before the epoch, [`Error::EndOfTime`] for a time past
+    /// 42 bits, [`Error::SequenceOutOfRange`] for a sequence above 4095.
     pub fn from_parts(epoch: Epoch, unix_millis: u64, node: Node, sequence: u16) -> Result<Self, Error> {
         if sequence > MAX_SEQUENCE {
             return Err(Error::SequenceOutOfRange { sequence: u64::from(sequence) });
@@ -96,7 +99,7 @@ impl Snowflake {
         Ok(Snowflake(layout::id(slot, node.bits())))
     }
 
-    /// The ID of a number: any `u64` is a well-formed ID. The same as `From<u64>`, and usable in a `const`.
+    /// Makes an ID from a number, as `From<u64>` does, also in a `const`.
     ///
     /// ```
     /// use pyflake::Snowflake;
@@ -139,21 +142,21 @@ impl Snowflake {
         Node::of(self.0)
     }
 
-    /// The number of the ID within its millisecond: the low 12 bits.
+    /// The sequence: the low 12 bits, the number of the ID within its millisecond.
     #[must_use]
     pub const fn sequence(self) -> u16 {
         layout::sequence(self.0)
     }
 
-    /// The Unix time of the ID in milliseconds, given the epoch it was made with.
+    /// The Unix time of the ID in milliseconds, for the epoch that it was issued with.
     ///
-    /// Saturates at `u64::MAX` for an epoch within 139 years of it, which no clock shows.
+    /// Saturates at `u64::MAX` for an epoch within 139 years of it. No clock shows such a time.
     #[must_use]
     pub const fn timestamp(self, epoch: Epoch) -> u64 {
         epoch.unix_millis(self.tick())
     }
 
-    /// The instant of the ID, given the epoch it was made with; `None` where the platform's clock cannot express it.
+    /// The time of the ID; `None` if the platform cannot express it.
     ///
     /// ```
     /// use std::time::{Duration, UNIX_EPOCH};
@@ -169,7 +172,7 @@ impl Snowflake {
         system_time(self.timestamp(epoch))
     }
 
-    /// Takes the ID apart into a [`Record`] with the index `idx`.
+    /// Splits the ID into a [`Record`] with the index `idx`.
     #[must_use]
     pub const fn record(self, epoch: Epoch, idx: u64) -> Record {
         Record {
@@ -198,7 +201,7 @@ impl From<Snowflake> for u64 {
 impl TryFrom<i64> for Snowflake {
     type Error = Error;
 
-    /// Reads a `BIGINT`; refuses a negative number with [`Error::NegativeId`], as no ID is stored as one.
+    /// Reads a `BIGINT`. A negative number is an [`Error::NegativeId`]: no ID is stored as one.
     fn try_from(id: i64) -> Result<Self, Error> {
         u64::try_from(id).map(Snowflake).map_err(|_| Error::NegativeId { id })
     }
@@ -207,13 +210,14 @@ impl TryFrom<i64> for Snowflake {
 impl TryFrom<Snowflake> for i64 {
     type Error = Error;
 
-    /// Refuses an ID past `i64::MAX` with [`Error::BeyondI64`]: as a negative number it would sort before all others.
+    /// Returns [`Error::BeyondI64`] for an ID above `i64::MAX`: as a negative number it would sort
+    /// before all others.
     fn try_from(id: Snowflake) -> Result<Self, Error> {
         i64::try_from(id.0).map_err(|_| Error::BeyondI64 { id: id.0 })
     }
 }
 
-/// The unit of a time that [`to_timestamp`] answers in.
+/// The unit of the time that [`to_timestamp`] returns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum TimeUnit {
     /// Milliseconds since the Unix epoch, the default.
@@ -223,11 +227,11 @@ pub enum TimeUnit {
     Seconds,
 }
 
-/// Reads the time out of an ID, as Unix time in `unit`.
+/// The Unix time of an ID, in `unit`.
 ///
-/// An `f64` holds every Unix millisecond up to the year 287,396 exactly, so nothing is rounded in
-/// [`Millis`](TimeUnit::Millis); in [`Seconds`](TimeUnit::Seconds) the fraction is the nearest `f64` to the
-/// milliseconds. For an integer use [`Snowflake::timestamp`], for a [`SystemTime`] use [`Snowflake::system_time`].
+/// In [`Millis`](TimeUnit::Millis) the result is exact: an `f64` holds every Unix millisecond up to
+/// the year 287,396. In [`Seconds`](TimeUnit::Seconds) the result is the nearest `f64`. For an
+/// integer use [`Snowflake::timestamp`], for a [`SystemTime`] use [`Snowflake::system_time`].
 ///
 /// ```
 /// use pyflake::{Epoch, Snowflake, TimeUnit, to_timestamp};
@@ -247,10 +251,11 @@ pub fn to_timestamp(epoch: Epoch, id: Snowflake, unit: TimeUnit) -> f64 {
     }
 }
 
-/// An ID with its parts spelled out: what the Python package's generator yields.
+/// An ID and its parts, as the Python package's generator yields them.
 ///
-/// [`Generator::records`](crate::Generator::records) and [`PyflakeClient::cached`](crate::PyflakeClient::cached) give
-/// records; [`Snowflake::record`] makes one of any ID.
+/// [`Generator::records`](crate::Generator::records) and
+/// [`PyflakeClient::cached`](crate::PyflakeClient::cached) return records. [`Snowflake::record`]
+/// makes one of any ID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Record {
@@ -260,10 +265,10 @@ pub struct Record {
     pub seed: u8,
     /// The pid, 0 to 31.
     pub pid: u8,
-    /// The number of the ID within its millisecond, 0 to 4095.
+    /// The sequence: the number of the ID within its millisecond, 0 to 4095.
     pub sequence: u16,
     /// The ID itself.
     pub snowflake: Snowflake,
-    /// The number of the ID in its series, from 1.
+    /// The index of the ID in its series, from 1.
     pub idx: u64,
 }

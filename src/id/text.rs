@@ -6,7 +6,7 @@ use core::str::FromStr;
 use crate::error::{ParseError, shown};
 use crate::id::snowflake::Snowflake;
 
-/// Digits in the order of their values, which is that of ASCII in all three: texts of one length sort as their numbers.
+/// The digits of all three forms are in ASCII order, so texts of one length sort as their numbers.
 const BASE32: Form = Form {
     digits: b"0123456789ABCDEFGHJKMNPQRSTVWXYZ",
     length: Length::Exactly(13),
@@ -23,14 +23,14 @@ const HEX: Form = Form {
     expected: "a number of lower-case hex, 0 to 9 and a to f, from 0 to ffffffffffffffff",
 };
 
-/// The texts of an ID in base62 have at most this many characters.
+/// The longest text of an ID in base62.
 const BASE62_LENGTH: usize = 11;
 
-/// An ID in base32, to be written: made by [`Snowflake::base32`].
+/// The base32 form of an ID for `Display`, made by [`Snowflake::base32`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Base32(Snowflake);
 
-/// An ID in base62, to be written: made by [`Snowflake::base62`].
+/// The base62 form of an ID for `Display`, made by [`Snowflake::base62`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Base62(Snowflake);
 
@@ -44,32 +44,31 @@ impl fmt::Display for Snowflake {
 impl FromStr for Snowflake {
     type Err = ParseError;
 
-    /// Reads a decimal number: ASCII digits only, without a sign or spaces, up to `u64::MAX`.
+    /// Reads a decimal number up to `u64::MAX`: ASCII digits without signs or spaces.
     fn from_str(text: &str) -> Result<Self, ParseError> {
         match text.parse() {
-            // The one sign that a `u64` may have.
+            // `u64::from_str` accepts a leading plus sign.
             Ok(id) if !text.starts_with('+') => Ok(Snowflake::from_u64(id)),
             _ => Err(invalid(text)),
         }
     }
 }
 
-/// Where and how a text is no decimal number of 64 bits.
+/// Makes the error of a text that is not a decimal number of 64 bits.
 #[cold]
 fn invalid(text: &str) -> ParseError {
     let number = number(text, b"0123456789", Length::Any);
-    // A sign is no digit, so what `FromStr` refuses is refused here too.
+    // `number` accepts no sign, so it rejects every text that `FromStr` rejects.
     let (position, reason) = number.err().unwrap_or_default();
     let expected = "a decimal number from 0 to 18446744073709551615";
     ParseError::Id { text: shown(text), position, reason, expected }
 }
 
 impl Snowflake {
-    /// The ID in [Crockford's base32](https://www.crockford.com/base32.html): always 13 characters, which sort as the
-    /// IDs do.
+    /// The ID in [Crockford's base32](https://www.crockford.com/base32.html): always 13 characters.
     ///
-    /// For keys and file names, whose order is that of text. It is written in upper case and without a hyphen or a
-    /// check symbol, on the stack: nothing is allocated.
+    /// The texts sort as the IDs do, so use them for keys and file names. They are in upper case,
+    /// without a hyphen or a check symbol. Writing one allocates nothing.
     ///
     /// ```
     /// use pyflake::Snowflake;
@@ -85,16 +84,18 @@ impl Snowflake {
         Base32(self)
     }
 
-    /// The ID in base62, for URLs: at most 11 characters, and 10 in the first six years of an epoch.
+    /// The ID in base62, for URLs: at most 11 characters.
     ///
-    /// The digits are 0 to 9, A to Z and a to z, so case matters: not for file names or speech. Texts of different
-    /// lengths do not sort as the IDs do. It is written on the stack: nothing is allocated.
+    /// In the first six years of an epoch, 10 characters suffice. The digits are 0 to 9, A to Z and
+    /// a to z. Case matters, so do not use it for file names or speech. Texts of different lengths
+    /// do not sort as the IDs do. Writing one allocates nothing.
     ///
     /// ```
     /// use pyflake::Snowflake;
     ///
     /// let id = Snowflake::from(473_032_512_445_898_752);
-    /// assert_eq!(format!("https://example.org/p/{}", id.base62()), "https://example.org/p/YwUceHMVZg");
+    /// let url = format!("https://example.org/p/{}", id.base62());
+    /// assert_eq!(url, "https://example.org/p/YwUceHMVZg");
     /// assert_eq!(Snowflake::from_base62("YwUceHMVZg")?, id);
     /// # Ok::<(), pyflake::Error>(())
     /// ```
@@ -103,29 +104,34 @@ impl Snowflake {
         Base62(self)
     }
 
-    /// Reads what [`base32`](Self::base32) writes, and only that, so an ID has one text: 13 characters in upper case.
+    /// Reads an ID in the form that [`base32`](Self::base32) writes: 13 characters in upper case.
     ///
-    /// Crockford's rules for readers, by which `o` is 0 and `i` is 1, are for what people type, and are not applied.
+    /// Each ID has exactly one text. Crockford's rules for typed text, by which `o` is 0 and `i` is
+    /// 1, do not apply.
     ///
     /// # Errors
     ///
-    /// [`ParseError::Id`], with the position, for a character that is no digit, another length, and a number past
+    /// [`ParseError::Id`] with the position for a wrong character, a wrong length, or a number past
     /// 64 bits.
     pub fn from_base32(text: &str) -> Result<Self, ParseError> {
         BASE32.read(text)
     }
 
-    /// Reads what [`base62`](Self::base62) writes, and only that, so an ID has one text: no leading zeros.
+    /// Reads an ID in the form that [`base62`](Self::base62) writes, without leading zeros.
+    ///
+    /// Each ID has exactly one text.
     ///
     /// # Errors
     ///
-    /// [`ParseError::Id`], with the position, for a character that is no digit, a leading zero, an empty text, and
-    /// a number past 64 bits.
+    /// [`ParseError::Id`] with the position for a wrong character, a leading zero, an empty text,
+    /// or a number past 64 bits.
     pub fn from_base62(text: &str) -> Result<Self, ParseError> {
         BASE62.read(text)
     }
 
-    /// Reads what `{:x}` writes, and only that, so an ID has one text: lower case, no leading zeros and no `0x`.
+    /// Reads an ID in the form that `{:x}` writes: lower case, without leading zeros and `0x`.
+    ///
+    /// Each ID has exactly one text.
     ///
     /// ```
     /// use pyflake::Snowflake;
@@ -139,8 +145,8 @@ impl Snowflake {
     ///
     /// # Errors
     ///
-    /// [`ParseError::Id`], with the position, for a character that is no digit, a leading zero, an empty text, and
-    /// a number past 64 bits.
+    /// [`ParseError::Id`] with the position for a wrong character, a leading zero, an empty text,
+    /// or a number past 64 bits.
     pub fn from_hex(text: &str) -> Result<Self, ParseError> {
         HEX.read(text)
     }
@@ -175,33 +181,33 @@ macro_rules! as_its_number {
 
 as_its_number!(Binary, LowerHex, Octal, UpperHex);
 
-/// Writes digits with the width and the alignment that the caller's format asks for.
+/// Writes digits with the width and the alignment of the caller's format.
 fn pad(f: &mut fmt::Formatter<'_>, digits: &[u8]) -> fmt::Result {
-    // Digits are ASCII, so there is no error to tell of.
+    // Never fails: digits are ASCII.
     f.pad(core::str::from_utf8(digits).map_err(|_| fmt::Error)?)
 }
 
-/// How many digits a text has.
+/// The number of digits of a text.
 #[derive(Clone, Copy)]
 pub(crate) enum Length {
     Exactly(usize),
     /// As few as the number needs.
     Fewest,
-    /// With leading zeros or without.
+    /// Any number, with leading zeros or without.
     Any,
 }
 
-/// A way to write IDs with the digits of some base.
+/// A text form of IDs: the digits of a base, and the length.
 struct Form {
-    /// By their values.
+    /// The digits in the order of their values.
     digits: &'static [u8],
     length: Length,
-    /// What a text looks like.
+    /// A description of the form, for errors.
     expected: &'static str,
 }
 
 impl Form {
-    /// Fills `text` with the digits of an ID; it must be long enough for all of them.
+    /// Fills `text` with the digits of an ID. `text` must be long enough for every ID.
     fn write(&self, id: Snowflake, text: &mut [u8]) {
         let mut rest = id.as_u64();
         let base = self.digits.len() as u64;
@@ -224,8 +230,10 @@ impl Form {
     }
 }
 
-/// The number in a text of such digits, or where and how the text is wrong. Up to there all characters are single bytes,
-/// so places in bytes are places in characters.
+/// The number in a text, or the position and the defect.
+///
+/// All characters before the defect are single bytes, so a position in bytes is a position in
+/// characters.
 pub(crate) fn number(text: &str, digits: &[u8], length: Length) -> Result<u64, (usize, &'static str)> {
     if text.is_empty() {
         return Err((0, "it is empty"));

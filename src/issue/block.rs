@@ -41,8 +41,9 @@ impl Block {
             let (run, others) = rest.split_at_mut(in_tick.min(rest.len()));
             // Within a tick the IDs are consecutive numbers: a loop that the compiler can vectorise.
             let base = layout::id(slot, self.node_bits);
-            for (id, number) in run.iter_mut().zip(base..) {
-                *id = Snowflake::from(number);
+            // Not `base..`, which overflows behind the last ID of all.
+            for (id, offset) in run.iter_mut().zip(0..) {
+                *id = Snowflake::from(base + offset);
             }
             slot += run.len() as u64;
             rest = others;

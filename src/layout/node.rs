@@ -1,25 +1,28 @@
-//! The node in an ID: a pid and a seed.
+//! The type `Node`: a pid and a seed.
 
 use core::fmt;
 
 use crate::layout::{self, MAX_PID, MAX_SEED, PID_BITS};
 
-/// Who issues an ID: a pid and a seed of 5 bits each, checked once, so 1024 nodes in all.
+/// The issuer of an ID: a pid and a seed of 5 bits each, so 1024 nodes.
 ///
-/// Two processes that issue at the same time must use different nodes; within a process any number of generators may
-/// share one (see [`Generator`](crate::Generator)). A node is only a number: nothing in it notices that another process
-/// has the same one, and each way to get a node has its own way to get it twice:
+/// Two processes that issue at the same time must use different nodes. Within a process, any number
+/// of generators may share one node (see [`Generator`](crate::Generator)). A `Node` is only a
+/// number: it does not detect that another process uses the same one. Each way to get a node can
+/// give one node to two processes:
 ///
-/// | a node from | is in use twice when |
+/// | a node from | is used twice if |
 /// |---|---|
 /// | [`new`](Self::new), [`from_index`](Self::from_index), [`from_env`](Self::from_env) | the deployment gives two processes the same value |
 /// | [`from_hostname_ordinal`](Self::from_hostname_ordinal) | two sets of hosts count from 0 |
-/// | [`random`](Self::random) | chance has it: as likely as not among 38 processes |
+/// | [`random`](Self::random) | two draws coincide: the probability is one half for 38 processes |
 ///
-/// On a node that was used before, a process that starts while its predecessor still runs, or with the clock set back
-/// past its predecessor's last ID, may repeat IDs. Only a [lease](crate::lease) rules all of this out.
+/// A process may also repeat the IDs of the previous process on its node. This happens if both run
+/// at once, or if the clock was set back past the last ID. Only a [lease](crate::lease) prevents
+/// all of this.
 ///
-/// `FromStr` reads an index, `519`, or a pid and a seed, `7/16`: decimal digits without a sign or spaces.
+/// `FromStr` reads an index, `519`, or a pid and a seed, `7/16`, in decimal digits without signs or
+/// spaces.
 ///
 /// ```
 /// use pyflake::Node;
@@ -34,16 +37,17 @@ use crate::layout::{self, MAX_PID, MAX_SEED, PID_BITS};
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Node {
-    /// Above the pid in an ID, so first in the order too.
+    /// The first field, because the derived order must be that of the IDs: the seed is above the
+    /// pid.
     seed: u8,
     pid: u8,
 }
 
 impl Node {
-    /// How many nodes there are: 1024.
+    /// The number of nodes: 1024.
     pub const COUNT: usize = (MAX_PID as usize + 1) * (MAX_SEED as usize + 1);
 
-    /// The node of a pid and a seed that are 0 to 31 each.
+    /// Makes a node from a pid and a seed that the caller has checked: 0 to 31 each.
     pub(crate) const fn of_parts(pid: u8, seed: u8) -> Self {
         Node { seed, pid }
     }
@@ -65,27 +69,27 @@ impl Node {
         Node { seed: layout::seed(id), pid: layout::pid(id) }
     }
 
-    /// The node as one number, `seed * 32 + pid`: 0 to 1023, in the order of `Ord`.
+    /// The index of the node, `seed * 32 + pid`: 0 to 1023, in the order of `Ord`.
     #[must_use]
     pub const fn index(self) -> u16 {
         (self.seed as u16) << PID_BITS | self.pid as u16
     }
 
-    /// The node with an index from [`index`](Self::index). Higher bits are ignored; [`from_index`](Self::from_index)
-    /// rejects them.
+    /// Makes a node from an [`index`](Self::index) and ignores its higher bits.
+    /// [`from_index`](Self::from_index) rejects them instead.
     #[expect(clippy::cast_possible_truncation, reason = "five bits each, by mask")]
     pub(crate) const fn at(index: u16) -> Self {
         Node { seed: (index >> PID_BITS) as u8 & MAX_SEED, pid: index as u8 & MAX_PID }
     }
 
-    /// The node's bits in their place inside an ID.
+    /// The bits of the node at their position in an ID.
     pub(crate) const fn bits(self) -> u64 {
         layout::node_bits(self.pid, self.seed)
     }
 }
 
 impl fmt::Display for Node {
-    /// Writes the pid and the seed as `7/16`, which `FromStr` reads.
+    /// Writes the pid and the seed as `7/16`. `FromStr` reads that form.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.pid, self.seed)
     }

@@ -108,6 +108,9 @@ pub use error::LeaseError;
 #[cfg(feature = "lease-etcd")]
 pub use etcd::{EtcdStore, EtcdStoreBuilder};
 pub use file::FileStore;
+#[cfg(pyflake_fuzz)]
+#[doc(hidden)]
+pub use file::fuzzing;
 pub use generator::LeasedGenerator;
 #[cfg(feature = "lease-postgres")]
 pub use postgres::{Identity, PostgresStore, PostgresStoreBuilder};

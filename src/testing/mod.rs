@@ -1,5 +1,5 @@
-//! Doors to the internals for the models in `loom-tests`. No other build has them.
+//! Internals of the crate that the models in `loom-tests` and `shuttle-tests` use. No other build has them.
 
-mod loom;
+mod wrappers;
 
-pub use loom::{Line, Ticker};
+pub use wrappers::{Line, Ticker};

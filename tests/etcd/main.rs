@@ -6,6 +6,7 @@
 #![expect(unsafe_code, reason = "std has no fork, no waitpid and no _exit")]
 
 mod clock;
+mod etcd_store;
 #[path = "../fleet/mod.rs"]
 mod fleet;
 mod gateway;
@@ -14,6 +15,5 @@ mod requests;
 mod rest;
 mod scarce;
 mod server;
-mod store;
-#[path = "../workers/mod.rs"]
+#[path = "../util/workers.rs"]
 mod workers;

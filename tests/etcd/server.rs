@@ -25,6 +25,12 @@ pub(crate) const REQUIRED: &str = "PYFLAKE_REQUIRE_ETCD";
 /// What is in every request for a change.
 pub(crate) const WRITE: &str = "request_put";
 
+/// How many bare changes a renewal may cost.
+pub(crate) const BARE_CHANGES: f64 = 2.5;
+
+/// The key that `Server::change` changes.
+const CHANGED: &str = "changed";
+
 /// How much of a core the renewals of 1024 nodes may take, with windows of a minute.
 pub(crate) const SHARE_OF_A_CORE: f64 = 0.25;
 
@@ -143,6 +149,11 @@ impl Server {
         true
     }
 
+    /// A connection for changes of keys of their own.
+    pub(crate) fn bare(&self) -> Bare {
+        Bare { url: self.url(), agent: agent(), changes: 0 }
+    }
+
     /// The processor time that it has taken.
     pub(crate) fn cpu(&self) -> Duration {
         let id = self.child.lock().unwrap().as_ref().unwrap().id();
@@ -157,6 +168,18 @@ impl Server {
         let log = fs::read_to_string(self.root.join("log")).unwrap_or_default();
         let end: Vec<&str> = log.lines().rev().take(20).collect();
         format!("the end of the server's log, last line first:\n{}", end.join("\n"))
+    }
+
+    /// Changes it; the revision of the change, which it has acknowledged.
+    pub(crate) fn change(&self) -> u64 {
+        let answer = ask(&self.url(), "kv/put", &json!({ "key": STANDARD.encode(CHANGED) })).unwrap();
+        answer["header"]["revision"].as_str().unwrap().parse().unwrap()
+    }
+
+    /// Whether it has kept the latest change and all before it: one that is lost leaves the later ones a lower revision.
+    pub(crate) fn keeps(&self, change: u64) -> bool {
+        let found = ask(&self.url(), "kv/range", &json!({ "key": STANDARD.encode(CHANGED) })).unwrap();
+        found["kvs"][0]["mod_revision"].as_str().is_some_and(|revision| revision.parse() == Ok(change))
     }
 
     /// Crashes it.
@@ -218,6 +241,30 @@ impl Drop for Server {
     }
 }
 
+/// A connection for bare changes.
+pub(crate) struct Bare {
+    url: String,
+    agent: ureq::Agent,
+    changes: u64,
+}
+
+impl Bare {
+    /// Changes a key.
+    pub(crate) fn change(&mut self) {
+        self.changes += 1;
+        let (node, value) = (self.changes % 1024, format!("{:0200}", self.changes));
+        let body = json!({ "key": STANDARD.encode(format!("bare/{node:04}")), "value": STANDARD.encode(value) });
+        ask_by(&self.agent, &self.url, "kv/put", &body).unwrap();
+    }
+}
+
+/// Whether a crash may take changes from the server that it has acknowledged: so it is from 3.5.0 to 3.5.2.
+pub(crate) fn loses_changes() -> bool {
+    let output = Command::new(std::env::var("PYFLAKE_ETCD_BIN").unwrap()).arg("--version").output().unwrap();
+    let version = String::from_utf8(output.stdout).unwrap();
+    ["3.5.0", "3.5.1", "3.5.2"].iter().any(|loses| version.contains(&format!("etcd Version: {loses}\n")))
+}
+
 /// Where to ask at a port of this machine.
 pub(crate) fn url(port: u16) -> String {
     format!("http://127.0.0.1:{port}")
@@ -253,8 +300,14 @@ pub(crate) fn free_ports() -> u16 {
 
 /// What an operator does by hand.
 fn ask(url: &str, what: &str, body: &Value) -> Result<Value, ureq::Error> {
-    let agent: ureq::Agent =
-        ureq::Agent::config_builder().proxy(None).timeout_global(Some(Duration::from_secs(5))).build().into();
+    ask_by(&agent(), url, what, body)
+}
+
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder().proxy(None).timeout_global(Some(Duration::from_secs(5))).build().into()
+}
+
+fn ask_by(agent: &ureq::Agent, url: &str, what: &str, body: &Value) -> Result<Value, ureq::Error> {
     let mut answer = agent.post(format!("{url}/v3/{what}")).send(body.to_string())?;
     Ok(serde_json::from_str(&answer.body_mut().read_to_string()?).unwrap())
 }

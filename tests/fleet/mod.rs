@@ -2,13 +2,13 @@
 //!
 //! The tests that use it have a module `server`, which says what the store is and how to come by servers of it.
 
+pub(crate) mod any_store;
 mod chaos;
 mod clone;
 mod load;
 mod outage;
 pub(crate) mod proxy;
 pub(crate) mod scarce;
-pub(crate) mod store;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

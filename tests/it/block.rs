@@ -1,12 +1,11 @@
 //! `Block`: the runs of IDs that `reserve` gives.
 
-mod common;
-
 use std::sync::Mutex;
 
-use common::{EPOCH, check_increasing, node};
+use crate::common::{EPOCH, check_increasing, node};
 use proptest::prelude::*;
-use pyflake::{Block, Clock, Generator, Snowflake, SystemClock, Wait};
+use pyflake::layout::MAX_TICK;
+use pyflake::{Block, Clock, Generator, ManualClock, Snowflake, SystemClock, Wait};
 
 fn reserve(n: usize) -> Block {
     Generator::new(EPOCH, node(18, 0)).unwrap().reserve(n).unwrap()
@@ -35,6 +34,16 @@ fn a_dropped_block_is_lost_and_not_issued_again() {
     let first = ids.next().unwrap();
     let last = ids.next_back().unwrap();
     assert_eq!(check_increasing(&[first, last, generator.next_id().unwrap()]), Ok(()));
+}
+
+/// There is no number after the last ID of the last node.
+#[test]
+fn fill_writes_the_last_ids_of_all() {
+    let clock = ManualClock::new(EPOCH.as_unix_millis() + MAX_TICK);
+    let generator = Generator::builder(EPOCH, node(31, 31)).clock(clock).build().unwrap();
+    let mut ids = [Snowflake::default(); 4096];
+    assert_eq!(generator.fill(&mut ids), Ok(()));
+    assert_eq!((check_consecutive(&ids), ids[4095]), (Ok(()), Snowflake::from(u64::MAX)));
 }
 
 #[test]

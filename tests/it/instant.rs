@@ -1,12 +1,9 @@
 //! Features `chrono` and `jiff`: the same questions to the times of both.
-#![cfg(any(feature = "chrono", feature = "jiff"))]
-
-mod common;
 
 use core::fmt::Debug;
 use core::ops::{Range, RangeInclusive};
 
-use common::{EPOCH, NOW, number};
+use crate::common::{EPOCH, NOW, number};
 use proptest::prelude::*;
 use pyflake::layout::MAX_TICK;
 use pyflake::{Epoch, Error, Snowflake};

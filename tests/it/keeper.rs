@@ -1,13 +1,11 @@
 //! The thread that keeps a lease, beside a store, a clock and a subscriber that fail in every way.
 
-mod memory;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use memory::{EPOCH, MemoryStore, Panics};
+use crate::memory_store::{EPOCH, MemoryStore, Panics};
 use pyflake::lease::{LeaseError, LeaseState, LeasedGenerator};
 use pyflake::{Clock, Error, ManualClock, Node};
 
@@ -45,9 +43,12 @@ fn two_hundred_panics_of_a_store_are_retried() {
         // As many turns as chance has it.
         thread::sleep(ms(turn % 5));
         store.set_panics(Panics::Never);
-        let calls = store.calls();
+        let (calls, start) = (store.calls(), Instant::now());
         eventually("it is renewed", || held(&generator));
-        assert!(store.calls() <= calls + 2, "{} calls in turn {turn}", store.calls() - calls);
+        // One renewal in each third of the window: more than two where this thread is held up.
+        let limit = 2 + u64::try_from(start.elapsed().as_millis()).unwrap() / 10;
+        let made = store.calls() - calls;
+        assert!(made <= limit, "{made} calls of at most {limit} in turn {turn}");
         assert_eq!(store.0.lost.load(Ordering::SeqCst), 0, "turn {turn}");
         assert!(generator.next_id().is_ok());
         let error = generator.last_error().unwrap().to_string();
@@ -101,46 +102,6 @@ fn a_clock_that_panics_is_read_again() {
     broken.store(false, Ordering::SeqCst);
     eventually("it is renewed", || held(&generator));
     generator.release().unwrap();
-}
-
-#[cfg(feature = "tracing")]
-#[test]
-fn a_subscriber_that_panics_changes_nothing() {
-    struct Panicking;
-
-    impl tracing::Subscriber for Panicking {
-        fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
-            true
-        }
-        fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-            tracing::span::Id::from_u64(1)
-        }
-        fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-        fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-        fn event(&self, _: &tracing::Event<'_>) {
-            panic!("a bug in the subscriber");
-        }
-        fn enter(&self, _: &tracing::span::Id) {}
-        fn exit(&self, _: &tracing::span::Id) {}
-    }
-
-    // For all tests of this file, whose generators do not mind.
-    tracing::subscriber::set_global_default(Panicking).unwrap();
-    let (store, clock) = (MemoryStore::new(&[(1, 1), (2, 2)]), ManualClock::new(NOW));
-    let generator = LeasedGenerator::builder(store.clone()).clock(clock.clone()).window(ms(60)).build().unwrap();
-    store.set_down(true);
-    eventually("it fails", || matches!(generator.state(), LeaseState::Degraded { .. }));
-    clock.advance(60);
-    thread::sleep(ms(50));
-    store.set_down(false);
-    eventually("it is renewed", || held(&generator));
-    store.steal(Node::new(1, 1).unwrap());
-    eventually(
-        "another node is held",
-        || matches!(generator.state(), LeaseState::Held { node, .. } if node.pid() == 2),
-    );
-    generator.release().unwrap();
-    assert_eq!(store.row(Node::new(2, 2).unwrap()).holder, None);
 }
 
 /// Polls as a thousand tasks would, and returns how many calls the store had.

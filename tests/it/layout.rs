@@ -1,8 +1,6 @@
 //! The bit layout: the golden vectors, every boundary, and the text and integer forms.
 
-mod common;
-
-use common::{EPOCH, NOW, Naive, manual, node, number};
+use crate::common::{EPOCH, NOW, Naive, manual, node, number};
 use proptest::prelude::*;
 use pyflake::layout::{self, MAX_PID, MAX_SEED, MAX_SEQUENCE, MAX_TICK};
 use pyflake::{
@@ -133,7 +131,7 @@ fn error_messages_say_the_value_and_the_limit() {
     let from_parts = |time, sequence| Snowflake::from_parts(EPOCH, time, node(6, 6), sequence).unwrap_err();
     let parse = |text: &str| Error::from(text.parse::<Snowflake>().unwrap_err());
     let (clock, builder) = manual();
-    let generator = builder.max_wait(common::MS).build().unwrap();
+    let generator = builder.max_wait(crate::common::MS).build().unwrap();
     generator.reserve(4096).unwrap();
     let full = generator.try_next_id().unwrap_err();
     clock.set(NOW - 4);

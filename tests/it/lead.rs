@@ -1,12 +1,10 @@
 //! IDs that run ahead of the clock, where the user has asked for it.
 
-mod common;
-
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use std::{iter, mem};
 
-use common::{EPOCH, MS, NOW, check_distinct, check_increasing, drain, manual, ms, node};
+use crate::common::{EPOCH, MS, NOW, check_distinct, check_increasing, drain, manual, ms, node};
 use pyflake::lease::{Grant, LeaseError, LeaseStore, LeasedGenerator, Renewal, Request};
 use pyflake::{Epoch, Error, Generator, GeneratorBuilder, ManualClock, Snowflake};
 

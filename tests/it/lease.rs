@@ -1,12 +1,10 @@
 //! The rules of a lease, on a store in memory that fails on demand.
 
-mod memory;
-
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use memory::{EPOCH, MemoryStore, Panics};
+use crate::memory_store::{EPOCH, MemoryStore, Panics};
 use pyflake::lease::{LeaseError, LeaseState, LeaseStore, LeasedGenerator, OnLost, Request};
 use pyflake::{Error, Generator, ManualClock, Node, Snowflake};
 

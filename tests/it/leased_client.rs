@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use pyflake::lease::{FileStore, LeaseError, LeaseState, LeasedGenerator, LeasedGeneratorBuilder, NodeStatus, OnLost};
 use pyflake::{CachePolicy, Epoch, Error, Generator, ManualClock, Node, PyflakeClient, ShardedGenerator, Snowflake};
 
-const EPOCH: Epoch = Epoch::from_unix_millis(1_555_301_520_000);
+/// An epoch of this file's own: in a process a node of an epoch has one holder.
+const EPOCH: Epoch = Epoch::from_unix_millis(1_520_000_000_000);
 const NOW: u64 = 1_700_000_000_000;
 /// Short, so that a lost lease is soon noticed; not so short that a slow disk makes renewals late.
 const WINDOW: Duration = Duration::from_secs(2);

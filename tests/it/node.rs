@@ -59,17 +59,17 @@ const NOT_NODES: [(&str, &str); 20] = [
     ("18446744073709551616/0", "its pid is above 31"),
     ("0/32", "its seed is above 31"),
     ("0/18446744073709551616", "its seed is above 31"),
-    ("-1", "it has something else than digits"),
-    ("+1", "it has something else than digits"),
-    (" 1", "it has something else than digits"),
-    ("1\n", "it has something else than digits"),
-    ("0x1", "it has something else than digits"),
-    ("1.0", "it has something else than digits"),
-    ("\u{0667}", "it has something else than digits"),
-    ("/", "it has something else than digits"),
-    ("1/", "it has something else than digits"),
-    ("/1", "it has something else than digits"),
-    ("1/2/3", "it has something else than digits"),
+    ("-1", "it has a character that is not a digit"),
+    ("+1", "it has a character that is not a digit"),
+    (" 1", "it has a character that is not a digit"),
+    ("1\n", "it has a character that is not a digit"),
+    ("0x1", "it has a character that is not a digit"),
+    ("1.0", "it has a character that is not a digit"),
+    ("\u{0667}", "it has a character that is not a digit"),
+    ("/", "it has a character that is not a digit"),
+    ("1/", "it has a character that is not a digit"),
+    ("/1", "it has a character that is not a digit"),
+    ("1/2/3", "it has a character that is not a digit"),
 ];
 
 #[test]
@@ -88,7 +88,7 @@ fn texts_that_are_no_nodes() {
 /// What [`reads_the_environment`] prints in a process with one more variable, or with none.
 fn from_env(value: Option<&OsStr>) -> String {
     let mut child = Command::new(env::current_exe().unwrap());
-    child.args(["--exact", "reads_the_environment", "--ignored", "--nocapture"]).stdin(Stdio::null());
+    child.args(["--exact", "node::reads_the_environment", "--ignored", "--nocapture"]).stdin(Stdio::null());
     child.env_remove("PYFLAKE_TEST_NODE");
     if let Some(value) = value {
         child.env("PYFLAKE_TEST_NODE", value);
@@ -199,7 +199,7 @@ fn names_without_one() {
     }
     assert_eq!(
         Node::from_ordinal("web-1024").unwrap_err().to_string(),
-        "the name \"web-1024\" is not that of a node: its ordinal is above 1023; expected a name such as web-7, with an \
+        "the name \"web-1024\" gives no node: its ordinal is above 1023; expected a name such as web-7, with an \
          ordinal from 0 to 1023, as a Kubernetes StatefulSet gives its pods; elsewhere use Node::from_env or Node::new"
     );
 }

@@ -1,13 +1,9 @@
 //! IDs in a `BIGINT` through `postgres-types`, in a real PostgreSQL (see `ci/postgres.sh`).
-#![cfg(feature = "postgres-types")]
-
-mod common;
-mod database;
 
 use core::error::Error as _;
 
-use common::{EPOCH, NOW, node};
-use database::postgres_url;
+use crate::common::{EPOCH, NOW, node};
+use crate::database::postgres_url;
 use postgres_types::{FromSql, ToSql, Type};
 use pyflake::{Generator, Snowflake};
 use tokio_postgres::{Client, NoTls};

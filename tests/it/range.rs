@@ -1,10 +1,8 @@
 //! Bounds for searches by time: the first and the last ID of an instant, and the range between two.
 
-mod common;
-
 use core::ops::Range;
 
-use common::{EPOCH, NOW, manual, node, number};
+use crate::common::{EPOCH, NOW, manual, node, number};
 use proptest::prelude::*;
 use pyflake::layout::MAX_TICK;
 use pyflake::{Epoch, Error, Snowflake};

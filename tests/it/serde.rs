@@ -1,12 +1,8 @@
 //! Feature `serde`: the forms of the types in JSON, TOML and postcard, a binary format.
 
-#![cfg(feature = "serde")]
-
-mod common;
-
 use std::fmt::Debug;
 
-use common::{EPOCH, manual, ms, node, number};
+use crate::common::{EPOCH, manual, ms, node, number};
 use proptest::prelude::*;
 use pyflake::lease::LeaseState;
 use pyflake::{Epoch, Generator, Info, Node, PyflakeClient, Record, Snowflake};

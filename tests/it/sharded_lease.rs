@@ -1,14 +1,12 @@
 //! A sharded generator under leases: the promises of both, also while shards are lost and acquired again.
 
-mod memory;
-
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use memory::{EPOCH, MemoryStore, Panics};
+use crate::memory_store::{EPOCH, MemoryStore, Panics};
 use pyflake::lease::{LeaseError, LeaseState, LeasedGenerator, OnLost, ShardedLeasedGenerator};
 use pyflake::{Clock, Error, ManualClock, Node, Snowflake};
 

@@ -1,8 +1,6 @@
 //! The start of a millisecond, spread: for IDs that are sharded by their low bits.
 
-mod common;
-
-use common::{EPOCH, NOW, check_distinct, check_increasing, drain, manual, node};
+use crate::common::{EPOCH, NOW, check_distinct, check_increasing, drain, manual, node};
 use pyflake::{Error, Generator, ManualClock, PyflakeClient, Snowflake};
 
 /// The chi-square of IDs over `2^bits` shards by their low bits.

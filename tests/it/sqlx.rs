@@ -1,11 +1,7 @@
 //! IDs in a `BIGINT` through sqlx: in SQLite always, in PostgreSQL where a server is given (see `ci/postgres.sh`).
-#![cfg(feature = "sqlx")]
 
-mod common;
-mod database;
-
-use common::{EPOCH, NOW, node};
-use database::postgres_url;
+use crate::common::{EPOCH, NOW, node};
+use crate::database::postgres_url;
 use pyflake::{Generator, Snowflake};
 use sqlx::{Connection, Executor, PgConnection, Row, SqliteConnection};
 

@@ -1,12 +1,6 @@
 //! The text forms beside the decimal one: base32, base62 and hex.
 
-mod common;
-mod counting;
-
-use std::io::{Cursor, Write};
-
-use common::number;
-use counting::count_in;
+use crate::common::number;
 use proptest::prelude::*;
 use pyflake::{ParseError, Snowflake};
 
@@ -133,20 +127,6 @@ fn the_error_says_where_and_what_is_expected() {
     }
     let ParseError::Id { text, .. } = Snowflake::from_hex(&"a".repeat(1000)).unwrap_err() else { panic!() };
     assert_eq!(&*text, "a".repeat(32));
-}
-
-#[test]
-fn nothing_is_allocated() {
-    let mut buffer = Cursor::new([0; 64]);
-    let (counts, ()) = count_in(|| {
-        let id = Snowflake::from(473_032_512_445_898_752);
-        write!(buffer, "{} {} {id:x} {id:X}", id.base32(), id.base62()).unwrap();
-        assert_eq!(Snowflake::from_base32("0D44CJ1BRRR00"), Ok(id));
-        assert_eq!(Snowflake::from_base62("YwUceHMVZg"), Ok(id));
-        assert_eq!(Snowflake::from_hex("6908c90578c6000"), Ok(id));
-    });
-    assert_eq!(counts.allocations, 0);
-    assert!(buffer.get_ref().starts_with(b"0D44CJ1BRRR00 YwUceHMVZg 6908c90578c6000 6908C90578C6000"));
 }
 
 /// The number in a text, by arithmetic that cannot overflow here.

@@ -1,11 +1,9 @@
 //! Clocks that stand still, step back, jump and lie.
 
-mod common;
-
 use core::time::Duration;
 use std::time::Instant;
 
-use common::{EPOCH, MS, NOW, Naive, check_distinct, check_increasing, drain, manual, ms, node, wall_millis};
+use crate::common::{EPOCH, MS, NOW, Naive, check_distinct, check_increasing, drain, manual, ms, node, wall_millis};
 use pyflake::layout::MAX_TICK;
 use pyflake::{Epoch, Error, Generator, ManualClock, PyflakeClient, Snowflake};
 
@@ -222,6 +220,6 @@ fn after_the_last_id_of_all_there_is_none() {
     // One millisecond earlier there is the last one left.
     let clock = ManualClock::new(EPOCH.as_unix_millis() + MAX_TICK);
     let nearly = Snowflake::from((MAX_TICK - 1) << 22);
-    let builder = Generator::builder(EPOCH, common::node(6, 6)).clock(clock).resume_after(nearly);
+    let builder = Generator::builder(EPOCH, crate::common::node(6, 6)).clock(clock).resume_after(nearly);
     assert_eq!(drain(&builder.build().unwrap()).0.len(), 4096);
 }

@@ -1,5 +1,4 @@
 //! Feature `tokio`, on real runtimes.
-#![cfg(feature = "tokio")]
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -1,7 +1,5 @@
 //! Waiting: for how long, in which order, and when it is refused.
 
-mod common;
-
 use core::time::Duration;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,7 +8,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Instant, SystemTime};
 
-use common::{EPOCH, MS, NOW, check_distinct, check_increasing, check_not_early, drain, manual, ms, node};
+use crate::common::{EPOCH, MS, NOW, check_distinct, check_increasing, check_not_early, drain, manual, ms, node};
 use pyflake::{Clock, Error, Generator, Node, Snowflake, Wait};
 
 const WAITS: [Wait; 4] = [Wait::Adaptive, Wait::Spin, Wait::Sleep(MS), Wait::Sleep(Duration::ZERO)];

@@ -5,15 +5,15 @@
 #![cfg(target_os = "linux")]
 #![expect(unsafe_code, reason = "std has no fork, no waitpid and no _exit")]
 
-#[path = "../database/mod.rs"]
+#[path = "../util/database.rs"]
 mod database;
 mod failover;
 #[path = "../fleet/mod.rs"]
 mod fleet;
 mod identity;
 mod pooler;
+mod postgres_store;
 mod restores;
 mod server;
-mod store;
-#[path = "../workers/mod.rs"]
+#[path = "../util/workers.rs"]
 mod workers;

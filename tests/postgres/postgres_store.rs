@@ -5,7 +5,7 @@ use std::time::Duration;
 use pyflake::lease::conformance::assert_conforms;
 use pyflake::lease::{LeaseError, LeaseStore, PostgresStore, PostgresStoreBuilder, Renewal};
 
-use crate::fleet::store::Realm;
+use crate::fleet::any_store::Realm;
 use crate::fleet::{EPOCH, eventually, request, unique};
 use crate::pooler::Pooler;
 use crate::server::{Server, shared, sql};

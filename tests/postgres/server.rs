@@ -25,6 +25,9 @@ pub(crate) const WRITE: &str = "UPDATE";
 /// How much of a core the renewals of 1024 nodes may take, with windows of a minute.
 pub(crate) const SHARE_OF_A_CORE: f64 = 0.02;
 
+/// How many bare changes a renewal may cost.
+pub(crate) const BARE_CHANGES: f64 = 1.7;
+
 /// A server that flushes only what a statement asks for: the rest is lost in a crash.
 const LAZY: &str = "synchronous_commit = off\nwal_writer_delay = 10s";
 
@@ -108,6 +111,25 @@ impl Server {
         self.run("pg_ctl", &["stop", "-m", "immediate", "-w"]);
     }
 
+    /// Changes it; where the WAL ends then, which it has acknowledged.
+    pub(crate) fn change(&self) -> u64 {
+        sql(
+            &self.url(),
+            "SET synchronous_commit = on; CREATE TABLE IF NOT EXISTS changed (); INSERT INTO changed DEFAULT VALUES",
+        );
+        self.position()
+    }
+
+    /// Whether it has kept a change, and all before it.
+    pub(crate) fn keeps(&self, change: u64) -> bool {
+        self.position() >= change
+    }
+
+    fn position(&self) -> u64 {
+        let rows = sql(&self.url(), "SELECT pg_current_wal_flush_lsn() - '0/0'");
+        rows[0].get(0).unwrap().parse().unwrap()
+    }
+
     pub(crate) fn stop(&self) {
         self.run("pg_ctl", &["stop", "-m", "fast", "-w"]);
     }
@@ -176,20 +198,40 @@ impl Server {
         self.run("pg_ctl", &["promote", "-w"]);
     }
 
+    /// A connection for changes of a table that has what a renewal must have: a key, a nonce and the window's end.
+    pub(crate) fn bare(&self) -> Bare {
+        sql(
+            &self.url(),
+            "CREATE TABLE IF NOT EXISTS bare (realm text, node bigint, nonce bigint, until_ms bigint, \
+             PRIMARY KEY (realm, node)) WITH (fillfactor = 30); \
+             INSERT INTO bare SELECT 'default', node, 0, 0 FROM generate_series(0, 1023) node ON CONFLICT DO NOTHING",
+        );
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let client = runtime.block_on(async {
+            let (client, connection) = tokio_postgres::connect(&self.url(), tokio_postgres::NoTls).await.unwrap();
+            tokio::spawn(connection);
+            // As each statement of a store has it.
+            client.batch_execute("SET synchronous_commit = on").await.unwrap();
+            client
+        });
+        Bare { runtime, client, changes: 0 }
+    }
+
     /// The processor time that its processes have taken.
     pub(crate) fn cpu(&self) -> Duration {
         let postmaster = fs::read_to_string(self.data.join("postmaster.pid")).unwrap();
         let postmaster = postmaster.lines().next().unwrap();
-        let mut ticks = 0;
+        let mut time = 0;
         for entry in fs::read_dir("/proc").unwrap().flatten() {
             let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
             let fields: Vec<&str> = stat[stat.rfind(')').unwrap() + 2..].split(' ').collect();
-            // From the parent's number on: 1 is the parent, 11 and 12 the time in user and system mode.
+            // From the parent's number on: 1 is the parent. Each process is one thread, and its time is in nanoseconds.
             if fields[1] == postmaster || entry.file_name() == *postmaster {
-                ticks += fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+                let Ok(times) = fs::read_to_string(entry.path().join("schedstat")) else { continue };
+                time += times.split(' ').next().unwrap().parse::<u64>().unwrap();
             }
         }
-        Duration::from_millis(ticks * 10)
+        Duration::from_nanos(time)
     }
 
     fn run(&self, program: &str, arguments: &[&str]) {
@@ -233,6 +275,26 @@ impl Drop for Server {
     }
 }
 
+/// A connection for bare changes, sent as a store sends its statements.
+pub(crate) struct Bare {
+    runtime: tokio::runtime::Runtime,
+    client: tokio_postgres::Client,
+    changes: i64,
+}
+
+impl Bare {
+    /// Changes a row by its key.
+    pub(crate) fn change(&mut self) {
+        use tokio_postgres::types::{ToSql, Type};
+        self.changes += 1;
+        let (node, until) = (self.changes % 1024, self.changes);
+        let update = "UPDATE bare SET nonce = $3, until_ms = $4 WHERE realm = $1 AND node = $2 RETURNING until_ms";
+        let values: [(&(dyn ToSql + Sync), Type); 4] =
+            [(&"default", Type::TEXT), (&node, Type::INT8), (&until, Type::INT8), (&until, Type::INT8)];
+        assert_eq!(self.runtime.block_on(self.client.query_typed(update, &values)).unwrap().len(), 1);
+    }
+}
+
 /// The user that servers run as, as they refuse to be root.
 fn user() -> Option<String> {
     std::env::var("PYFLAKE_POSTGRES_USER").ok().filter(|user| !user.is_empty())
@@ -252,6 +314,11 @@ pub(crate) fn as_user(program: &Path) -> Command {
 
 pub(crate) fn free_port() -> u16 {
     std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// Whether a crash may take changes from the server that it has acknowledged.
+pub(crate) fn loses_changes() -> bool {
+    false
 }
 
 /// Where to connect to a port of this machine.

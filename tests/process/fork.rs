@@ -3,7 +3,9 @@
 #![cfg(unix)]
 #![expect(unsafe_code, reason = "std has no fork, no waitpid and no _exit")]
 
+#[path = "../util/common.rs"]
 mod common;
+#[path = "../util/forked.rs"]
 mod forked;
 
 use std::io::{self, Read, Write};

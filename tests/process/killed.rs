@@ -4,6 +4,7 @@
 //! `PYFLAKE_REQUIRE_FAKETIME` is set, as `.ci/run` does.
 #![cfg(target_os = "linux")]
 
+#[path = "../util/workers.rs"]
 mod workers;
 
 use std::collections::hash_map::RandomState;

@@ -1,6 +1,7 @@
 //! The coarse clock's thread: one for all, as long as there is a clock. A test binary of its own, as it counts threads.
 #![cfg(target_os = "linux")]
 
+#[path = "../util/common.rs"]
 mod common;
 
 use std::fs;

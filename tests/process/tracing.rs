@@ -1,10 +1,12 @@
 //! Feature `tracing`: each event once, with its level and its fields, and none where nothing happens.
-#![cfg(feature = "tracing")]
 
+#[path = "../util/common.rs"]
 mod common;
 #[cfg(unix)]
+#[path = "../util/forked.rs"]
 mod forked;
-mod memory;
+#[path = "../util/memory_store.rs"]
+mod memory_store;
 
 use core::fmt;
 use core::time::Duration;
@@ -14,7 +16,7 @@ use std::thread;
 use std::time::Instant;
 
 use common::{EPOCH, NOW, ms, node};
-use memory::MemoryStore;
+use memory_store::MemoryStore;
 use pyflake::lease::{LeaseError, LeasedGenerator, LeasedGeneratorBuilder, OnLost};
 use pyflake::{Error, Generator, ManualClock};
 use tracing::field::{Field, Visit};
@@ -155,7 +157,7 @@ fn a_wait_for_a_clock_that_stands_still_is_told_with_its_error() {
     clock.set(NOW - 1000);
     assert!(matches!(generator.next_id(), Err(Error::WaitTooLong { .. })));
     let told = told(1, 3);
-    assert_eq!(lines(&told), [(Level::TRACE, "waited in vain")]);
+    assert_eq!(lines(&told), [(Level::TRACE, "the wait failed")]);
     assert!(told[0].number("wait_us") >= 20_000 && told[0].get("error").contains("clock"), "{told:?}");
 }
 
@@ -199,7 +201,7 @@ fn a_lease_is_told_from_its_begin_to_its_end() {
     // Another ten attempts fail.
     thread::sleep(ms(300));
     store.set_down(false);
-    let renewed = (Level::INFO, "the lease is renewed again");
+    let renewed = (Level::INFO, "the lease is renewed after an outage");
     eventually("it is renewed again", || told(2, 1).len() == 3);
     assert_eq!(lines(&told(2, 1)), [acquired, degraded, renewed]);
 
@@ -207,7 +209,7 @@ fn a_lease_is_told_from_its_begin_to_its_end() {
     store.set_down(true);
     eventually("the outage is told", || told(2, 1).len() == 4);
     clock.advance(300);
-    let ended = (Level::ERROR, "the lease's window has ended: there are no IDs until it is renewed");
+    let ended = (Level::ERROR, "the lease's window has ended: no IDs are issued until it is renewed");
     eventually("the end of the window is told", || told(2, 1).len() == 5);
     thread::sleep(ms(100));
     store.set_down(false);
@@ -226,12 +228,12 @@ fn a_lost_lease_and_its_successor_are_told() {
     store.steal(node(3, 2));
     store.steal(node(3, 1));
     eventually("the loss is told", || told(3, 1).len() == 2);
-    let lost = (Level::WARN, "the lease is lost: there are no IDs until there is another");
+    let lost = (Level::WARN, "the lease is lost: no IDs are issued until another one is acquired");
     assert_eq!(lines(&told(3, 1)), [(Level::INFO, "the lease is acquired"), lost]);
     assert_eq!(told(3, 1)[1].get("error"), "the lease is lost: another owner");
     let without_node = || {
         let told = TOLD.lock().unwrap();
-        let told = told.iter().filter(|told| told.get("message") == "no other lease can be had so far");
+        let told = told.iter().filter(|told| told.get("message") == "no other lease could be acquired yet");
         told.map(|told| (told.level, told.get("error").to_owned())).collect::<Vec<_>>()
     };
     let error = LeaseError::NoFreeNode { nodes: 2 }.to_string();
@@ -256,7 +258,7 @@ fn a_renewal_that_comes_too_late_is_told() {
     let generator = leased(&store, &clock).build().unwrap();
     clock.advance(400);
     eventually("the gap is told", || told(2, 2).len() == 2);
-    let late = "the lease's window had ended before the store answered: there were no IDs meanwhile";
+    let late = "the lease was renewed after its window had ended: no IDs were issued in between";
     assert_eq!(lines(&told(2, 2)[1..]), [(Level::WARN, late)]);
     drop(generator);
 }
@@ -267,7 +269,7 @@ fn a_lease_that_is_lost_for_good_is_an_error() {
     let generator = leased(&store, &clock).on_lost(OnLost::Stop).build().unwrap();
     store.steal(node(4, 1));
     eventually("the loss is told", || told(4, 1).len() == 2);
-    assert_eq!(lines(&told(4, 1)[1..]), [(Level::ERROR, "the lease is lost: there are no IDs any more")]);
+    assert_eq!(lines(&told(4, 1)[1..]), [(Level::ERROR, "the lease is lost: no more IDs are issued")]);
     drop(generator);
     assert_eq!(told(4, 1).len(), 2, "there is nothing to give back");
 }

@@ -1,6 +1,6 @@
 //! What the tests with worker processes share: clocks that are set, and IDs that are written down as they are handed out.
 
-#[path = "../faketime/mod.rs"]
+#[path = "faketime.rs"]
 mod faketime;
 
 use std::fs::File;

@@ -171,12 +171,20 @@ fn a_url_of_a_store_is_never_a_directory() {
     for url in ["postgres://x@127.0.0.1:1/z", "POSTGRES://x@127.0.0.1:1/z", "postgresql://127.0.0.1:1/z"] {
         let output = pyflake(&["generate", "--lease", url]).current_dir(&dir.0).output().unwrap();
         let built = cfg!(feature = "lease-postgres");
-        assert_error(&output, if built { 1 } else { 2 }, &[if built { "127.0.0.1:1" } else { "--features lease-postgres" }]);
+        assert_error(
+            &output,
+            if built { 1 } else { 2 },
+            &[if built { "127.0.0.1:1" } else { "--features lease-postgres" }],
+        );
     }
     for url in ["http://127.0.0.1:1", "HTTPS://127.0.0.1:1"] {
         let output = pyflake(&["generate", "--lease", url]).current_dir(&dir.0).output().unwrap();
         let built = cfg!(feature = "lease-etcd");
-        assert_error(&output, if built { 1 } else { 2 }, &[if built { "127.0.0.1:1" } else { "--features lease-etcd" }]);
+        assert_error(
+            &output,
+            if built { 1 } else { 2 },
+            &[if built { "127.0.0.1:1" } else { "--features lease-etcd" }],
+        );
     }
     assert_eq!(std::fs::read_dir(&dir.0).unwrap().count(), 0, "a directory was made");
 }

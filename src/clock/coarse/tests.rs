@@ -1,11 +1,11 @@
-//! A thread that is held up, which only a ticker without one can show.
+//! Tests of a coarse clock whose thread is late. They use a ticker without a thread.
 
 use super::*;
 use crate::id::{Epoch, Node, Snowflake};
 use crate::issue::Generator;
 use crate::layout;
 
-/// A clock whose thread has written the time down once and is held up ever since.
+/// A clock whose thread has stored one time and has been late ever since.
 fn held_up() -> CoarseClock {
     let ticker: &Ticker = Box::leak(Box::new(Ticker::new()));
     let clock = SystemClock::new();
@@ -36,15 +36,15 @@ fn a_thread_that_is_held_up_is_noticed_after_a_milliseconds_ids() -> Result<(), 
             late += 1;
         }
         assert!(late <= layout::IDS_PER_TICK, "{late} IDs were late");
-        // What was found is written down, for all.
+        // The generator has stored the true time for all users.
         assert!(generator.clock().unix_millis() >= true_time);
     }
     Ok(())
 }
 
-/// The thread that uses the millisecond up reads the true time, for all.
+/// The thread that takes the last ID of the millisecond reads the true time for all.
 #[test]
-fn it_is_noticed_by_threads_too() -> Result<(), Error> {
+fn several_threads_notice_it_too() -> Result<(), Error> {
     let generator = generator(held_up(), 4)?;
     generator.next_id()?;
     thread::sleep(Duration::from_millis(50));
@@ -64,7 +64,7 @@ fn a_millisecond_begins_by_the_true_time() -> Result<(), Error> {
     let generator = generator(held_up(), 2)?;
     for _ in 0..20 {
         thread::sleep(Duration::from_millis(3));
-        // An ID asked for, the true time is written down, and the next millisecond is another one.
+        // The true time is stored here, so the next ID is in a new millisecond.
         let true_time = generator.clock().unix_time();
         let id = generator.next_id()?;
         assert!(millis(id) >= crate::clock::whole_millis(true_time));
@@ -72,7 +72,7 @@ fn a_millisecond_begins_by_the_true_time() -> Result<(), Error> {
     Ok(())
 }
 
-/// However late the thread is, the IDs of each true millisecond are there to be had.
+/// A generator can use all IDs of each true millisecond, however late the thread is.
 #[test]
 fn saturation_loses_nothing() -> Result<(), Error> {
     let generator = generator(held_up(), 3)?;
@@ -81,20 +81,21 @@ fn saturation_loses_nothing() -> Result<(), Error> {
         ids.push(generator.next_id()?);
     }
     assert!(ids.is_sorted());
-    // Of the milliseconds in which the thread ran throughout, which a busy machine may not leave many of, all are full.
+    // Every millisecond in which the test ran throughout is full. A busy machine may leave few of
+    // them.
     let full = ids.chunk_by(|a, b| a.tick() == b.tick()).filter(|ids| ids.len() as u64 == layout::IDS_PER_TICK).count();
     assert!(full >= 10, "{full} milliseconds of 50 were used up");
     Ok(())
 }
 
 #[test]
-fn a_wiped_time_is_read_from_the_true_clock() {
+fn a_cleared_time_is_read_from_the_true_clock() {
     let clock = held_up();
     clock.ticker.orphan();
     let first = clock.unix_millis();
     thread::sleep(Duration::from_millis(5));
     assert!(clock.unix_millis() >= first + 4);
-    assert!(clock.ticker.now().is_none(), "nobody but a thread writes a first time");
+    assert!(clock.ticker.now().is_none(), "only a thread stores a first time");
 }
 
 #[test]
@@ -102,8 +103,8 @@ fn a_thread_that_panics_leaves_no_time_behind() {
     let ticker: &Ticker = Box::leak(Box::new(Ticker::new()));
     assert!(ticker.enter() && ticker.tick(5));
     let thread = thread::spawn(|| {
-        let _end = Unwound(ticker);
-        panic!("as a subscriber may");
+        let _on_panic = OnPanic(ticker);
+        panic!("a bug in a subscriber");
     });
     assert!(thread.join().is_err());
     assert_eq!(ticker.now(), None);

@@ -1,4 +1,4 @@
-//! The discipline on a simulated machine, whose clocks drift, step, stop and jump.
+//! Tests of the discipline on a simulated machine, whose clocks drift, step, stop and jump.
 
 use core::time::Duration;
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,7 @@ const MS: u64 = 1_000_000;
 const SECOND: u64 = 1000 * MS;
 const START: u64 = 1_700_000_000 * SECOND;
 
-/// A number that is set from outside while a clock reads it.
+/// A value that the test sets while a clock reads it.
 #[derive(Default)]
 struct Dial<T>(Mutex<T>);
 
@@ -27,27 +27,27 @@ impl<T: Copy> Dial<T> {
     }
 }
 
-/// A machine with a true time, and clocks that are each wrong in a way of their own.
+/// A machine with a true time, and clocks that are wrong in different ways.
 #[derive(Default)]
 struct Sim {
     /// Nanoseconds since the machine started.
     time: Dial<u64>,
-    /// How much faster than true the counter runs, in parts per million.
+    /// The drift of the counter, in parts per million; positive is fast.
     drift: Dial<i64>,
-    /// The counter stands still at this value.
+    /// The value at which the counter stands still, if it does.
     frozen: Dial<Option<u64>>,
-    /// The counter is off by this many nanoseconds, with the sign changing at each reading.
+    /// The error of the counter in nanoseconds. Its sign changes with each reading.
     jump: Dial<i64>,
     /// The wall clock minus true time.
     wall: Dial<i64>,
-    /// There is no counter.
+    /// Whether the machine has no counter.
     no_counter: bool,
 }
 
 impl Sim {
     fn counter(&self) -> u64 {
         let time = i128::from(self.time.get());
-        // Three counts a nanosecond, and a start that is not zero.
+        // Three counts a nanosecond, from a start that is not zero.
         let counts = 3 * (time + time * i128::from(self.drift.get()) / 1_000_000 + 10 * i128::from(SECOND));
         u64::try_from(counts).unwrap()
     }
@@ -75,7 +75,7 @@ impl Source for &Sim {
     }
 }
 
-/// Reads the clock every 0.1 ms (and a little) for a while: the readings in milliseconds.
+/// Reads the clock about every 0.1 ms for `duration`. Returns the readings in milliseconds.
 fn run(sim: &Sim, clock: &Discipline<&Sim>, duration: u64) -> Vec<u64> {
     let end = sim.time.get() + duration;
     let mut times = Vec::new();
@@ -92,7 +92,7 @@ fn lead(sim: &Sim, clock: &Discipline<&Sim>) -> i64 {
     time.wrapping_sub(Source::wall(&sim)).cast_signed()
 }
 
-/// The furthest that a reading lies below one before it.
+/// The largest distance from a reading down to an earlier one.
 fn worst_step_back(times: &[u64]) -> u64 {
     let mut highest = 0;
     times.iter().fold(0, |worst, &time| {
@@ -126,11 +126,11 @@ fn wall_set_back_is_slewed() {
         run(&sim, &clock, SECOND);
         sim.wall.set(-step.cast_signed());
         let times = run(&sim, &clock, 10 * SECOND);
-        assert!(worst_step_back(&times) <= 1, "never back by more than the slew of a period");
+        assert!(worst_step_back(&times) <= 1, "a step back is at most the slew of a period");
         let left = step.saturating_sub(10 * SECOND / PERIOD * SLEW);
-        assert!(lead(&sim, &clock).abs_diff(left.cast_signed()) <= 2 * SLEW, "1 % of ten seconds is worked off");
+        assert!(lead(&sim, &clock).abs_diff(left.cast_signed()) <= 2 * SLEW, "1 % of ten seconds was worked off");
         assert_eq!(clock.step_backs.load(super::Ordering::Relaxed), u64::from(step > 5 * MS));
-        assert_ne!(clock.span.load(super::Ordering::Relaxed), 0, "the counter is not to blame");
+        assert_ne!(clock.span.load(super::Ordering::Relaxed), 0, "the counter was right");
     }
 }
 
@@ -156,7 +156,7 @@ fn wall_set_forward_is_followed() {
 
 #[test]
 fn suspend_is_followed() {
-    // The wall and the counter go on, the monotonic clock does not.
+    // The wall clock and the counter continue, the monotonic clock does not.
     let sim = Sim::default();
     let clock = Discipline::new(&sim);
     run(&sim, &clock, SECOND);
@@ -169,12 +169,12 @@ fn suspend_is_followed() {
 }
 
 #[test]
-fn frozen_counter_is_left() {
+fn frozen_counter_is_dropped() {
     let sim = Sim::default();
     let clock = Discipline::new(&sim);
     run(&sim, &clock, SECOND);
     sim.frozen.set(Some(sim.counter()));
-    // A caller that waits asks for the exact time, which reaches the sync.
+    // A caller that waits reads the exact time, and so performs the sync.
     sim.time.set(sim.time.get() + PERIOD);
     let before = clock.unix_nanos();
     assert_eq!(clock.span.load(super::Ordering::Relaxed), 0);
@@ -184,7 +184,7 @@ fn frozen_counter_is_left() {
 }
 
 #[test]
-fn jumping_counter_is_left() {
+fn jumping_counter_is_dropped() {
     let sim = Sim::default();
     let clock = Discipline::new(&sim);
     run(&sim, &clock, SECOND);
@@ -197,7 +197,7 @@ fn jumping_counter_is_left() {
 
 #[test]
 fn a_counter_outside_its_window_is_never_used() {
-    // The negative control of the window: the same jump, seen by the arithmetic alone, is 1.6 s of error.
+    // The negative control of the window: without it, the same jump is an error of 1.6 s.
     let sim = Sim::default();
     let clock = Discipline::new(&sim);
     sim.jump.set((16 * SECOND / 10).cast_signed());
@@ -210,7 +210,7 @@ fn a_counter_outside_its_window_is_never_used() {
 }
 
 #[test]
-fn no_counter_is_no_obstacle() {
+fn the_clock_works_without_a_counter() {
     let sim = Sim { no_counter: true, ..Sim::default() };
     let clock = Discipline::new(&sim);
     assert_eq!(worst_step_back(&run(&sim, &clock, SECOND)), 0);
@@ -229,9 +229,9 @@ fn idle_for_an_hour() {
     assert!(lead(&sim, &clock).abs() < 1000);
 }
 
-/// What is told while `work` goes on, a line for each event.
+/// The events that `work` emits, one line each.
 #[cfg(feature = "tracing")]
-fn told(work: impl FnOnce()) -> Vec<String> {
+fn events(work: impl FnOnce()) -> Vec<String> {
     let (mut reader, writer) = std::io::pipe().unwrap();
     let subscriber = tracing_subscriber::fmt().without_time().with_ansi(false).with_writer(Mutex::new(writer)).finish();
     tracing::subscriber::with_default(subscriber, work);
@@ -242,23 +242,23 @@ fn told(work: impl FnOnce()) -> Vec<String> {
 
 #[cfg(feature = "tracing")]
 #[test]
-fn steps_back_and_the_loss_of_the_counter_are_told_once() {
+fn a_step_back_and_the_loss_of_the_counter_emit_one_event_each() {
     let sim = Sim::default();
     let clock = Discipline::new(&sim);
-    let quiet = told(|| {
+    let quiet = events(|| {
         sim.drift.set(52);
         run(&sim, &clock, SECOND);
         sim.wall.set(SECOND.cast_signed());
         run(&sim, &clock, SECOND);
     });
-    assert_eq!(quiet, Vec::<String>::new(), "a step forward and a drift are nothing to worry about");
-    let back = told(|| {
+    assert_eq!(quiet, Vec::<String>::new(), "a step forward and a drift emit no event");
+    let back = events(|| {
         sim.wall.set(-SECOND.cast_signed());
         run(&sim, &clock, SECOND);
     });
     let [line] = &back[..] else { panic!("{back:?}") };
     assert_eq!(line, "WARN pyflake: the wall clock was set back behind_ms=2000");
-    let left = told(|| {
+    let left = events(|| {
         sim.frozen.set(Some(sim.counter()));
         sim.time.set(sim.time.get() + PERIOD);
         clock.unix_nanos();
@@ -266,15 +266,15 @@ fn steps_back_and_the_loss_of_the_counter_are_told_once() {
     });
     let [line] = &left[..] else { panic!("{left:?}") };
     assert!(
-        line.starts_with("WARN pyflake: the processor's counter is off, and is not used any more off_us="),
+        line.starts_with("WARN pyflake: the processor's counter is wrong: the clock stopped using it off_us="),
         "{line}"
     );
 }
 
-/// A subscriber that reads the clock it is told about finds it as it will be.
+/// A subscriber that reads the clock during an event reads the corrected clock.
 #[cfg(feature = "tracing")]
 #[test]
-fn what_is_told_is_over() {
+fn an_event_is_emitted_after_the_correction() {
     use tracing_subscriber::fmt::MakeWriter;
 
     struct Reads(Arc<SimClock>, Arc<Mutex<Vec<ClockStats>>>);
@@ -305,7 +305,7 @@ fn what_is_told_is_over() {
     assert!(seen.iter().all(|stats| stats.step_backs == 1 && !stats.counter), "{seen:?}");
 }
 
-/// The disciplined clock of a simulated machine, as a generator has it.
+/// The disciplined clock of a simulated machine, for a generator.
 struct SimClock {
     sim: Arc<Sim>,
     clock: Discipline<Arc<Sim>>,
@@ -349,8 +349,10 @@ impl Clock for SimClock {
     }
 }
 
-/// Issues IDs for a while, some 10 every 0.1 ms with a burst now and then, and checks that every call answers, that IDs
-/// increase, and that none is further from the wall than `bound` milliseconds.
+/// Issues IDs for `duration`: about 10 every 0.1 ms, and sometimes a burst.
+///
+/// Checks that every call succeeds, that IDs increase, and that none is further than `bound`
+/// milliseconds from the wall clock.
 #[track_caller]
 fn issue(generator: &Generator<SimClock>, last: &mut u64, duration: u64, bound: u64) {
     let sim = &generator.clock().sim;
@@ -377,9 +379,10 @@ fn generator(drift: i64) -> Generator<SimClock> {
 }
 
 #[test]
-fn ids_go_on_over_steps_of_the_wall() {
+fn ids_continue_over_steps_of_the_wall() {
     let second = SECOND.cast_signed();
-    // Back by 1 ms, 1 s (also a leap second) and 1 h, and forward by a day: the step, then the bound in ms.
+    // Back by 1 ms, by 1 s (as by a leap second) and by 1 h, and forward by a day. Each step comes
+    // with its bound in ms.
     for (step, bound) in
         [(-second / 1000, 3), (-second, 1002), (-3600 * second, 3_600_002), (24 * 3600 * second, 24 * 3_600_000 + 2)]
     {
@@ -389,7 +392,7 @@ fn ids_go_on_over_steps_of_the_wall() {
         issue(&generator, &mut last, SECOND, 2);
         sim.wall.set(step);
         issue(&generator, &mut last, 2 * PERIOD, bound);
-        // A step forward is followed, and one back is worked off at 1 %.
+        // The clock follows a step forward at once, and works off a step back at 1 %.
         let left = if step > 0 { 2 } else { bound };
         issue(&generator, &mut last, 2 * SECOND, left);
         let stats = generator.stats().clock;
@@ -401,7 +404,7 @@ fn ids_go_on_over_steps_of_the_wall() {
 }
 
 #[test]
-fn ids_go_on_over_faults_of_the_counter() {
+fn ids_continue_over_faults_of_the_counter() {
     for drift in [-500, -52, 52, 500] {
         let (generator, mut last) = (generator(drift), 0);
         issue(&generator, &mut last, 2 * SECOND, 2);
@@ -417,14 +420,15 @@ fn ids_go_on_over_faults_of_the_counter() {
     issue(&frozen, &mut last, SECOND, 2);
     let sim = &frozen.clock().sim;
     sim.frozen.set(Some(sim.counter()));
-    // While the counter is believed, the time stands still for as long as a millisecond's IDs last: 41 ms here.
+    // While the counter is trusted, the time stands still for as long as the IDs of a millisecond
+    // last: 41 ms here.
     issue(&frozen, &mut last, SECOND, 160);
     assert!(!frozen.stats().clock.counter);
     issue(&frozen, &mut last, SECOND, 2);
 }
 
 #[test]
-fn negative_control_ids_on_the_bare_wall_stop() {
+fn negative_control_ids_by_the_plain_wall_clock_stop() {
     let sim = Arc::new(Sim::default());
     let wall = {
         let sim = Arc::clone(&sim);

@@ -1,6 +1,8 @@
 //! The store that needs no server: a directory.
 
 mod disk;
+#[cfg(pyflake_fuzz)]
+pub mod fuzzing;
 mod names;
 mod realm;
 mod record;

@@ -55,13 +55,14 @@ impl Identity {
     /// SQL for the position up to which the server has flushed: a crash takes back nothing before it.
     pub(super) fn flushed_to(&self) -> &'static str {
         match self {
-            Identity::Server => "(pg_current_wal_flush_lsn() - '0/0')::bigint",
-            Identity::Named(_) => "0::bigint",
+            Identity::Server => "pg_current_wal_flush_lsn()",
+            Identity::Named(_) => "'0/0'::pg_lsn",
         }
     }
 
     /// SQL for a text that stays as long as the server runs and has the table, so that its identity need not be read again.
     /// It is cheaper than the identity: start of the server, timeline, and the table's file, with the database in its path.
+    /// [`file_of`] reads the last part of it.
     pub(super) fn run(&self, nodes: &str) -> String {
         let file = format!("pg_relation_filepath({}::regclass)", literal(nodes));
         match self {
@@ -69,7 +70,7 @@ impl Identity {
                 "(extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint || '/' \
                  || substr(pg_walfile_name(pg_current_wal_flush_lsn()), 1, 8) || '/' || {file}"
             ),
-            Identity::Named(_) => file,
+            Identity::Named(_) => format!("'//' || {file}"),
         }
     }
 
@@ -116,6 +117,11 @@ impl Identity {
     }
 }
 
+/// The file of the table, in a run of the server; empty before one was read.
+pub(super) fn file_of(run: &str) -> &str {
+    run.splitn(3, '/').nth(2).unwrap_or_default()
+}
+
 /// A stored identity in words, for messages.
 pub(super) fn words(stored: &str) -> String {
     let identity = match stored.strip_prefix(NAMED) {
@@ -151,7 +157,7 @@ pub(super) fn quoted(schema: &str) -> Result<String, LeaseError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Identity, literal, quoted, words};
+    use super::{Identity, file_of, literal, quoted, words};
 
     #[test]
     fn a_stored_identity_is_known_by_those_who_chose_it() {
@@ -166,6 +172,13 @@ mod tests {
         assert!(!server.made("named:orders/5/16384"));
         assert_eq!(words("named:orders/5/16384"), "Named(\"orders\")");
         assert_eq!(words("7/00000001/5/16384"), "Server");
+    }
+
+    #[test]
+    fn a_run_ends_with_the_file_of_the_table() {
+        assert_eq!(file_of("1700000000000000/00000001/base/5/16384"), "base/5/16384");
+        assert_eq!(file_of("//base/5/16384"), "base/5/16384");
+        assert_eq!(file_of(""), "");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::thread;
 use tokio::runtime::{self, Handle, Runtime};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
-use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::types::{PgLsn, ToSql, Type};
 use tokio_postgres::{CancelToken, Client, Config, Row, Socket};
 
 use crate::fork::Process;
@@ -23,6 +23,7 @@ use crate::lease::error::LeaseError;
 pub(super) enum Value<'a> {
     Number(i64),
     Numbers(&'a [i64]),
+    Position(PgLsn),
     Text(&'a str),
 }
 
@@ -124,6 +125,7 @@ impl Link {
                 .map(|value| match value {
                     Value::Number(number) => (number as &(dyn ToSql + Sync), Type::INT8),
                     Value::Numbers(numbers) => (numbers as &(dyn ToSql + Sync), Type::INT8_ARRAY),
+                    Value::Position(position) => (position as &(dyn ToSql + Sync), Type::PG_LSN),
                     Value::Text(text) => (text as &(dyn ToSql + Sync), Type::TEXT),
                 })
                 .collect();

@@ -32,7 +32,9 @@ CREATE TABLE IF NOT EXISTS public.pyflake_nodes (
     until_ms    bigint      NOT NULL DEFAULT 0,
     PRIMARY KEY (realm, node)
 ) WITH (fillfactor = 30);
--- The start of the server that the row was last proven under.
-ALTER TABLE public.pyflake_nodes ADD COLUMN IF NOT EXISTS proven_at timestamptz;
+-- The start of the server that the row was last proven under, and the realm's generation then.
+ALTER TABLE public.pyflake_nodes
+    ADD COLUMN IF NOT EXISTS proven_at timestamptz,
+    ADD COLUMN IF NOT EXISTS proven_in bigint NOT NULL DEFAULT 0;
 
 COMMIT;

@@ -32,6 +32,25 @@
 //! window. An eviction is not covered: it frees a row that has not expired. If a restore takes the eviction back within a
 //! window of it, then the evicted holder renews, and the node has two holders until the other one renews.
 //!
+//! # Why a renewal in time asks less
+//!
+//! Parsing and planning are most of what a renewal costs the server. `renew_in_time` has fewer
+//! conditions than `renew`, and each of them is as strong:
+//!
+//! - **`proven_at` is the start of the server.** So a statement that has checked the identity has
+//!   written this row since the start. The timeline is still the same: it changes when a standby is
+//!   promoted, and a standby writes no row before that.
+//! - **The file of the table is the one that the caller has seen.** So database and table are the same.
+//! - **`proven_in` is the generation that the caller has seen.** `acquire` and `renew` store the
+//!   realm's. A fence leaves no nonce. So a row with a nonce is of the realm's generation, or it was
+//!   taken with the floor that the fence has left.
+//! - **The position** is compared as in `renew`.
+//! - **The window grows by at most a window.** That is always admitted.
+//!
+//! Where it does nothing, `read` says why, and `renew` decides.
+//!
+//! # How a restore is fenced once
+//!
 //! `fence` compares and swaps `generation`: of two callers that notice one restore, one fences and the other finds a later
 //! generation. It ends every tenure by its row, so that statements that have read the realm before it change nothing: they
 //! find another nonce under the row's lock, or take the row with the floor that the fence has left.
@@ -82,8 +101,11 @@ pub(super) struct Statements {
     /// It stores what is `admitted`. So a holder goes on when the server's clock is set back, and one that jumps years ahead
     /// is refused.
     pub(super) renew: String,
-    /// The same for several: `realm, max_skew, generation, position, run, nodes, tokens, nonces, untils, next_nonces` → `node,
-    /// until, next_nonce, position` of each that was renewed.
+    /// `realm, node, token, nonce, until, next_nonce, generation, position, file` → `until, position`,
+    /// or nothing: a renewal in time, of a row that is proven. It does nothing that `renew` would not.
+    pub(super) renew_in_time: String,
+    /// As `renew`, for several: `realm, max_skew, generation, position, run, nodes, tokens, nonces, untils,
+    /// next_nonces` → `node, until, next_nonce, position` of each that was renewed.
     pub(super) renew_all: String,
     /// `realm, node, token, nonce, used_until, floor, generation, position, run` → `position` if it was done.
     pub(super) release: String,
@@ -120,7 +142,9 @@ impl Statements {
         };
         // Whether a row with its holder's nonce is the latest one.
         let proves = format!("(n.proven_at = {started} OR n.expires_at > {started})");
-        let renewed = format!("expires_at = now() + n.window_ms * interval '1 ms', proven_at = {started}");
+        let expires = "expires_at = now() + n.window_ms * interval '1 ms'";
+        let renewed = |generation: u8| format!("{expires}, proven_at = {started}, proven_in = ${generation}");
+        let (renewed_one, renewed_all) = (renewed(8), renewed(3));
         let (acquire_sound, renew_sound) = (sound([11, 12, 13]), sound([8, 9, 10]));
         let (all_sound, release_sound) = (sound([3, 4, 5]), sound([7, 8, 9]));
         let (acquire_floor, rest_floor) = (floor("$6"), floor("$2"));
@@ -150,7 +174,7 @@ impl Statements {
                  ORDER BY greatest({acquire_floor}, $4), (n.node - $9 + 1024) % 1024 LIMIT 1 FOR UPDATE OF n SKIP LOCKED) \
                  UPDATE {nodes} n SET token = n.token + 1, owner_nonce = $7, owner_label = $8, acquired_at = now(), \
                  window_ms = $5, expires_at = now() + $5 * interval '1 ms', \
-                 until_ms = greatest(free.floor_ms, $4) + $5, proven_at = {started} \
+                 until_ms = greatest(free.floor_ms, $4) + $5, proven_at = {started}, proven_in = $11 \
                  FROM free WHERE n.realm = $1 AND n.node = free.node AND {FLUSHED} \
                  RETURNING n.node, free.floor_ms, n.until_ms, n.token, {position} AS position"
             ),
@@ -160,14 +184,21 @@ impl Statements {
                  ORDER BY 1 LIMIT 1"
             ),
             renew: format!(
-                "UPDATE {nodes} n SET owner_nonce = $7, until_ms = greatest(n.until_ms, $5), {renewed} \
+                "UPDATE {nodes} n SET owner_nonce = $7, until_ms = greatest(n.until_ms, $5), {renewed_one} \
                  WHERE n.realm = $1 AND n.node = $2 AND n.token = $3 AND n.owner_nonce IN ($4, $7) AND {proves} \
                  AND {admitted_one} \
                  AND EXISTS (SELECT FROM {realms} WHERE realm = $1 AND {renew_sound}) AND {FLUSHED} \
                  RETURNING n.until_ms, {position} AS position"
             ),
+            renew_in_time: format!(
+                "UPDATE {nodes} n SET owner_nonce = $6, until_ms = greatest(n.until_ms, $5), {expires} \
+                 WHERE n.realm = $1 AND n.node = $2 AND n.token = $3 AND n.owner_nonce IN ($4, $6) \
+                 AND n.proven_at = {started} AND $5 - n.until_ms <= n.window_ms AND n.proven_in = $7 \
+                 AND {position} >= $8 AND pg_relation_filepath(n.tableoid) = $9 AND {FLUSHED} \
+                 RETURNING n.until_ms, {position} AS position"
+            ),
             renew_all: format!(
-                "UPDATE {nodes} n SET owner_nonce = w.next_nonce, until_ms = greatest(n.until_ms, w.until), {renewed} \
+                "UPDATE {nodes} n SET owner_nonce = w.next_nonce, until_ms = greatest(n.until_ms, w.until), {renewed_all} \
                  FROM unnest($6, $7, $8, $9, $10) w(node, token, nonce, until, next_nonce) \
                  WHERE n.realm = $1 AND n.node = w.node AND n.token = w.token \
                  AND n.owner_nonce IN (w.nonce, w.next_nonce) AND {proves} AND {admitted_all} \

@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_postgres::Row;
-use tokio_postgres::types::FromSqlOwned;
+use tokio_postgres::types::{FromSqlOwned, PgLsn};
 
 use crate::id::{Epoch, Node};
 use crate::lease::error::LeaseError;
 use crate::lease::label::printable;
-use crate::lease::postgres::identity::{Identity, words};
+use crate::lease::postgres::identity::{Identity, file_of, words};
 use crate::lease::postgres::link::{Link, Value};
 use crate::lease::postgres::statements::Statements;
 use crate::lease::realm::{Realm, check_window};
@@ -36,7 +36,7 @@ pub(super) struct Store {
 struct Seen {
     generation: i64,
     /// The flushed WAL position within that generation.
-    position: i64,
+    position: PgLsn,
     /// The run of the server on which its identity was read. Of another run nothing is known but the rest.
     run: Arc<str>,
 }
@@ -48,7 +48,7 @@ struct Look {
     record: Option<Record>,
     /// The server that answers.
     here: String,
-    position: i64,
+    position: PgLsn,
     run: String,
     /// Its clock, in Unix milliseconds.
     now: i64,
@@ -83,7 +83,7 @@ const ATTEMPTS: u32 = 8;
 /// The index of no node.
 const NO_NODE: i64 = -1;
 
-use Value::{Number, Numbers, Text};
+use Value::{Number, Numbers, Position, Text};
 
 impl Store {
     pub(super) fn new(
@@ -94,7 +94,7 @@ impl Store {
         max_skew: i64,
     ) -> Result<Self, LeaseError> {
         let statements = Statements::new(schema, &identity)?;
-        let seen = Mutex::new(Seen { generation: 0, position: 0, run: "".into() });
+        let seen = Mutex::new(Seen { generation: 0, position: PgLsn::from(0), run: "".into() });
         let longest_window = AtomicI64::new(0);
         Ok(Store { link, name, statements, identity, max_skew, seen, longest_window })
     }
@@ -155,7 +155,7 @@ impl Store {
                 Number((request.owner.nonce % 1024).cast_signed()),
                 Number(max_floor),
                 Number(seen.generation),
-                Number(seen.position),
+                Position(seen.position),
                 Text(&seen.run),
             ];
             if let Some(row) = self.link.query(DOING, &self.statements.acquire, &values)?.first() {
@@ -210,21 +210,20 @@ impl Store {
         let [realm, node, token, nonce] = self.key(grant)?;
         let next_nonce = Number(renewal.next_nonce.cast_signed());
         let first = self.seen().generation;
-        for _ in 0..ATTEMPTS {
+        for attempt in 0..ATTEMPTS {
             let seen = self.seen();
-            let values = [
-                realm,
-                node,
-                token,
-                nonce,
-                Number(until),
-                Number(self.max_skew),
-                next_nonce,
-                Number(seen.generation),
-                Number(seen.position),
-                Text(&seen.run),
-            ];
-            if let Some(row) = self.link.query(DOING, &self.statements.renew, &values)?.first() {
+            let (generation, position) = (Number(seen.generation), Position(seen.position));
+            let (requested, in_time) = (Number(until), attempt == 0);
+            let rows = if in_time {
+                let file = Text(file_of(&seen.run));
+                let values = [realm, node, token, nonce, requested, next_nonce, generation, position, file];
+                self.link.query(DOING, &self.statements.renew_in_time, &values)?
+            } else {
+                let (max_skew, run) = (Number(self.max_skew), Text(&seen.run));
+                let values = [realm, node, token, nonce, requested, max_skew, next_nonce, generation, position, run];
+                self.link.query(DOING, &self.statements.renew, &values)?
+            };
+            if let Some(row) = rows.first() {
                 self.see(seen.generation, self.get(row, "position")?, None);
                 return Ok(renewal.granted(self.unsigned(row, "until_ms")?));
             }
@@ -234,7 +233,8 @@ impl Store {
             }
             let tenure = look.tenure(grant, |nonce| renewal.is_by(nonce), first)?;
             // Longer than a window is allowed to grow; else the row or the realm has changed since.
-            if until > signed(tenure.until)?.saturating_add(tenure.window)
+            if !in_time
+                && until > signed(tenure.until)?.saturating_add(tenure.window)
                 && until.saturating_sub(tenure.window).saturating_sub(look.now) > self.max_skew
             {
                 return Err(self.skewed(until.saturating_sub(tenure.window), look.now));
@@ -279,7 +279,7 @@ impl Store {
             Text(&self.name),
             Number(self.max_skew),
             Number(seen.generation),
-            Number(seen.position),
+            Position(seen.position),
             Text(&seen.run),
             Numbers(&nodes),
             Numbers(&tokens),
@@ -303,7 +303,7 @@ impl Store {
         let first = self.seen().generation;
         for _ in 0..ATTEMPTS {
             let seen = self.seen();
-            let (generation, position, run) = (Number(seen.generation), Number(seen.position), Text(&seen.run));
+            let (generation, position, run) = (Number(seen.generation), Position(seen.position), Text(&seen.run));
             let values = [realm, node, token, nonce, used_until, floor, generation, position, run];
             if let Some(row) = self.link.query(DOING, &self.statements.release, &values)?.first() {
                 self.see(seen.generation, self.get(row, "position")?, None);
@@ -367,7 +367,7 @@ impl Store {
         } else if record.generation < seen.generation {
             format!("a restore was noticed: the realm went back from generation {}", seen.generation)
         } else if record.generation == seen.generation && look.position < seen.position {
-            let (was, is) = (wal(seen.position), wal(look.position));
+            let (was, is) = (seen.position, look.position);
             format!("a restore was noticed: the server's WAL went back from {was} to {is}")
         } else {
             // In a later generation another process has noticed it, and has fenced the realm.
@@ -480,7 +480,7 @@ impl Store {
     /// Remembers an answer, unless a later one has overtaken it.
     ///
     /// `run` is there if the identity was read with it. An older run that overtakes a newer one costs another reading.
-    fn see(&self, generation: i64, position: i64, run: Option<&str>) {
+    fn see(&self, generation: i64, position: PgLsn, run: Option<&str>) {
         let mut latest = self.seen_now();
         if (generation, position) > (latest.generation, latest.position) {
             (latest.generation, latest.position) = (generation, position);
@@ -573,11 +573,6 @@ impl Look {
         let source = "it does not exist; PostgresStore::open creates it".into();
         LeaseError::Unavailable { doing: format!("reading {}", self.place), source }
     }
-}
-
-/// A WAL position as the server writes it.
-fn wal(position: i64) -> String {
-    format!("{:X}/{:X}", position >> 32, position & 0xFFFF_FFFF)
 }
 
 fn index(node: Node) -> i64 {

@@ -1,10 +1,7 @@
 //! The memory that a client's cache takes.
 
-mod common;
-mod counting;
-
-use common::{EPOCH, node};
-use counting::count_in;
+use crate::common::{EPOCH, node};
+use crate::counting::count_in;
 use pyflake::{CachePolicy, Generator, PyflakeClient};
 
 const MILLION: i64 = 1_000_000;

@@ -1,12 +1,9 @@
 //! Issuing an ID allocates nothing, also when it waits or is refused.
 
-mod common;
-mod counting;
-
 use core::hint::black_box;
 
-use common::{EPOCH, MS, manual, node};
-use counting::count_in;
+use crate::common::{EPOCH, MS, manual, node};
+use crate::counting::count_in;
 use pyflake::{CachePolicy, Error, Generator, PyflakeClient, Snowflake, Wait};
 
 const WAITS: [Wait; 3] = [Wait::Adaptive, Wait::Spin, Wait::Sleep(MS)];

@@ -4,7 +4,7 @@
 //! `PYFLAKE_REQUIRE_FAKETIME` is set, as `.ci/run` does.
 #![cfg(target_os = "linux")]
 
-#[path = "../../../../tests/faketime/mod.rs"]
+#[path = "../../../../tests/util/faketime.rs"]
 mod faketime;
 mod load;
 mod process;

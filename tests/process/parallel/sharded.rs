@@ -1,13 +1,13 @@
 //! A sharded generator: unique over all shards, increasing in each, sorted by millisecond, and no wait while a shard has
 //! IDs left.
 
-mod common;
-
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use common::{EPOCH, MS, NOW, Naive, check_distinct, check_increasing, check_not_early, check_rate, manual, ms, node};
+use crate::common::{
+    EPOCH, MS, NOW, Naive, check_distinct, check_increasing, check_not_early, check_rate, manual, ms, node,
+};
 use pyflake::{Clock, CoarseClock, Error, Generator, ManualClock, ShardedGenerator, Snowflake, Wait};
 
 const fn shared_by_threads<T: Send + Sync + 'static>() {}
@@ -191,5 +191,5 @@ fn seeds_out_of_range_are_errors() {
     #[expect(clippy::reversed_empty_ranges, reason = "the point")]
     let empty = ShardedGenerator::new(EPOCH, 1, 5..=4).unwrap_err();
     assert_eq!(empty, Error::NoSeeds { first: 5, last: 4 });
-    assert_eq!(empty.to_string(), "the seeds 5..=4 are none: use 0..=31, or a part of it");
+    assert_eq!(empty.to_string(), "the seed range 5..=4 is empty: use a range within 0..=31");
 }

@@ -1,11 +1,9 @@
 //! The coarse clock: unique IDs whose time is a little early, beside those of the true clock.
 
-mod common;
-
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{EPOCH, check_distinct, check_increasing, check_not_early, check_rate, ms, node, wall_millis};
+use crate::common::{EPOCH, check_distinct, check_increasing, check_not_early, check_rate, ms, node, wall_millis};
 use pyflake::{Clock, CoarseClock, Generator, Snowflake, SystemClock};
 
 const fn shared_by_threads<T: Send + Sync + 'static>() {}

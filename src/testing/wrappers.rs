@@ -1,5 +1,5 @@
-//! What the loom models cannot reach from outside: a timeline without a lease store, a ticker without a
-//! thread.
+//! Wrappers for the models of loom and shuttle: a timeline without a lease store, a ticker without
+//! a thread.
 
 use core::convert::Infallible;
 
@@ -7,13 +7,13 @@ use crate::clock::ticker;
 use crate::issue::timeline::{Now, Spread, Timeline, Wanted};
 use crate::sync::Counter;
 
-/// A closed timeline: windows in ticks, claims in slots.
+/// A timeline that begins closed. Windows are in ticks, claims in slots.
 #[derive(Debug)]
 pub struct Line(Timeline);
 
-#[expect(missing_docs, reason = "they pass on, and exist in models alone")]
+#[expect(missing_docs, reason = "they forward, and only the models call them")]
 impl Line {
-    #[expect(clippy::new_without_default, reason = "as above")]
+    #[expect(clippy::new_without_default, reason = "only the models call it")]
     #[must_use]
     pub fn new() -> Self {
         Line(Timeline::closed())
@@ -31,7 +31,7 @@ impl Line {
         self.0.free()
     }
 
-    /// Returns the first slot that was not claimed.
+    /// Returns the first slot that is not claimed.
     pub fn close(&self) -> u64 {
         self.0.close()
     }
@@ -40,7 +40,7 @@ impl Line {
         self.0.add(tick).or_else(|tick| self.run(1, tick).ok_or(())).ok()
     }
 
-    /// The first of `n` slots that are claimed by compare-and-swap.
+    /// Claims `n` slots by compare-and-swap and returns the first.
     pub fn run(&self, n: u64, tick: u64) -> Option<u64> {
         let now = || Ok::<_, Infallible>(Now::at(tick));
         let claim = self.0.claim(Wanted::exactly(n), Spread::default(), &Counter::default(), now);
@@ -48,13 +48,13 @@ impl Line {
     }
 }
 
-/// What the users of a coarse clock share with its thread.
+/// The words that the users of a coarse clock share with its thread.
 #[derive(Debug)]
 pub struct Ticker(ticker::Ticker);
 
-#[expect(missing_docs, reason = "as above")]
+#[expect(missing_docs, reason = "they forward, and only the models call them")]
 impl Ticker {
-    #[expect(clippy::new_without_default, reason = "as above")]
+    #[expect(clippy::new_without_default, reason = "only the models call it")]
     #[must_use]
     pub fn new() -> Self {
         Ticker(ticker::Ticker::new())
