@@ -5,8 +5,8 @@
 //! 1. [`add`](Generator::add): one addition in the clock's tick. Nearly every ID ends here.
 //! 2. [`claim_in_tick`](Generator::claim_in_tick): a compare-and-swap in the tick that step 1 read.
 //!    It begins the tick, or claims a run of several slots.
-//! 3. [`claim_ahead`](Generator::claim_ahead): reads the clock at full resolution, claims slots that
-//!    lie ahead of it, and waits for them. It alone says why a claim fails.
+//! 3. [`claim_ahead`](Generator::claim_ahead): reads the clock at full resolution, claims slots
+//!    that lie ahead of it, and waits for them. It alone says why a claim fails.
 
 use core::convert::Infallible;
 use core::time::Duration;
@@ -83,7 +83,8 @@ impl<C: Clock> Generator<C> {
         claim.unwrap_or_else(|never| match never {}).ok()
     }
 
-    /// Claims `n` slots by the clock's time at full resolution, and waits for them if `if_ahead` says so.
+    /// Claims `n` slots by the clock's time at full resolution, and waits for them if `if_ahead`
+    /// says so.
     #[cold]
     #[inline(never)]
     fn claim_ahead(&self, n: u64, if_ahead: IfAhead) -> Result<u64, Error> {

@@ -1,4 +1,4 @@
-//! Who gets which slot: the engine.
+//! The engine: issues IDs by claiming slots.
 
 mod block;
 mod builder;
