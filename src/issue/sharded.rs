@@ -100,7 +100,8 @@ impl<C: Clock + Clone> GeneratorBuilder<C> {
     /// ```
     /// use pyflake::{CoarseClock, Epoch, Generator, Node};
     ///
-    /// let builder = Generator::builder(Epoch::TWITTER, Node::new(2, 0)?).clock(CoarseClock::new()?);
+    /// let node = Node::new(2, 0)?;
+    /// let builder = Generator::builder(Epoch::TWITTER, node).clock(CoarseClock::new()?);
     /// let generator = builder.build_sharded(0..=7)?;
     /// assert_eq!(generator.shard_count(), 8);
     /// # Ok::<(), pyflake::Error>(())
