@@ -1,4 +1,4 @@
-//! The client, step by step as in the manual of the Python package: `cargo run --example client`.
+//! The client, in the steps of the Python package's manual: `cargo run --example client`.
 
 use pyflake::{Epoch, Error, PyflakeClient, TimeUnit, generate_seed};
 

@@ -22,7 +22,8 @@ use crate::id::Snowflake;
 ///
 /// let id = Generator::new(Epoch::TWITTER, Node::new(11, 4)?)?.next_id()?;
 /// sqlx::query("INSERT INTO orders VALUES ($1)").bind(id).execute(&mut connection).await?;
-/// let last: Snowflake = sqlx::query_scalar("SELECT max(id) FROM orders").fetch_one(&mut connection).await?;
+/// let last = sqlx::query_scalar("SELECT max(id) FROM orders");
+/// let last: Snowflake = last.fetch_one(&mut connection).await?;
 /// assert_eq!(last, id);
 /// # Ok(())
 /// # }

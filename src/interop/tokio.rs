@@ -161,7 +161,8 @@ impl<C: Clock + Clone> PyflakeClient<C> {
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let client = Arc::new(PyflakeClient::builder(Epoch::TWITTER).cache(CachePolicy::Recent(100)).build());
+    /// let builder = PyflakeClient::builder(Epoch::TWITTER).cache(CachePolicy::Recent(100));
+    /// let client = Arc::new(builder.build());
     /// client.create_generator(11, 3)?;
     /// let handler = Arc::clone(&client);
     /// let id = tokio::spawn(async move { handler.generate_async().await }).await??;
