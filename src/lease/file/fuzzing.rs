@@ -1,11 +1,10 @@
 //! The parsers of a lease directory, for the fuzz targets, which cannot reach them from outside.
 
-use crate::epoch::Epoch;
+use crate::id::{Epoch, Node};
 use crate::lease::file::names;
 use crate::lease::file::record::{Record, Slots};
 use crate::lease::file::text::Text;
 use crate::lease::realm::Realm;
-use crate::node::Node;
 
 /// What a slot of a record holds.
 #[expect(missing_docs, reason = "the fields are those of the record, and exist for fuzz targets alone")]
