@@ -8,7 +8,7 @@
 //! | model | code | what acts |
 //! |---|---|---|
 //! | [`mod@file`] | `lease/file/store.rs` | processes that share a directory; a machine that crashes |
-//! | [`postgres`] | `lease/postgres/{statements,store}.rs` | holders; a server that is replaced by an earlier state |
+//! | [`postgres`] | `lease/postgres/{statements,acquire,keep,past}.rs` | holders; a server that is replaced by an earlier state |
 //! | [`etcd`] | `lease/etcd/{store,keys}.rs` | the same |
 //! | [`copies`] | `lease/tenure.rs`, `Renewal` in `lease/mod.rs` | a machine, its copy, and a rival |
 //!

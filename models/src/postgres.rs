@@ -1,6 +1,6 @@
 //! The PostgreSQL store: a row for each node, and a server that may be replaced by an earlier state.
 //!
-//! | model | code in `lease/postgres/{statements,store}.rs` |
+//! | model | code in `lease/postgres/{statements,acquire,keep,past}.rs` |
 //! |---|---|
 //! | [`Call::Acquire`] | `acquire`: the statement, and `read` where it returns nothing |
 //! | [`Call::Lengthen`], [`Call::Fence`] | `lengthen`, `fence`: what an acquire or a renewal has to put right first |

@@ -14,6 +14,10 @@ mod naive;
 mod requests;
 mod rest;
 mod scarce;
+#[path = "../util/scarce.rs"]
+mod scarce_worker;
 mod server;
+#[path = "../util/skip.rs"]
+mod skip;
 #[path = "../util/workers.rs"]
 mod workers;

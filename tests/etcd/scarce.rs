@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::fleet::scarce::run;
 use crate::gateway::{Change, gateway};
+use crate::scarce_worker::Lack;
 use crate::server::shared;
 
 /// Passes all on, and ends each connection, so that each request needs a file.
@@ -14,11 +15,11 @@ impl Change for Closes {}
 #[test]
 fn a_name_without_threads_is_an_outage_that_ends() {
     let Some(url) = shared() else { return };
-    run("threads for names", &url.replace("127.0.0.1", "localhost"));
+    run(Lack::Threads, &url.replace("127.0.0.1", "localhost"));
 }
 
 #[test]
 fn a_lack_of_files_is_an_outage_that_ends() {
     let Some(url) = shared() else { return };
-    run("files", &gateway(&url, Arc::new(Closes)));
+    run(Lack::Files, &gateway(&url, Arc::new(Closes)));
 }

@@ -15,6 +15,7 @@ use pyflake::{Epoch, Node};
 use serde_json::{Value, json};
 
 use crate::fleet::{now, number, unique};
+use crate::skip::needed;
 
 /// The store under test.
 pub(crate) type Store = EtcdStore;
@@ -36,12 +37,8 @@ pub(crate) const SHARE_OF_A_CORE: f64 = 0.25;
 
 /// The server that all tests share; `None` to skip the test.
 pub(crate) fn shared() -> Option<String> {
-    let url = std::env::var("PYFLAKE_ETCD_URL").ok();
-    if url.is_none() {
-        assert!(std::env::var_os(REQUIRED).is_none(), "etcd is required: run ci/etcd.sh");
-        eprintln!("skipped: this test needs an etcd server; ci/etcd.sh COMMAND starts one for a command");
-    }
-    url
+    let what = "an etcd server: ci/etcd.sh COMMAND starts one for a command";
+    needed(std::env::var("PYFLAKE_ETCD_URL").ok(), REQUIRED, what)
 }
 
 /// A server of one test, gone with it.

@@ -197,7 +197,7 @@ fn twenty_crashes_of_the_server_under_load() {
             println!("crash {crash}: up after {up:?}, kept all: {keeps}, all renewed after {took:?}");
             // A server that went back is fenced, and all nodes rest.
             if keeps {
-                let told: Vec<_> = generators.iter().map(|generator| generator.last_error()).collect();
+                let told: Vec<_> = generators.iter().map(LeasedGenerator::last_error).collect();
                 assert!(took <= WINDOW / 3 + Duration::from_secs(1), "crash {crash}: {took:?}: {told:#?}");
                 worst = worst.max(took);
             }

@@ -12,6 +12,9 @@ mod database;
 mod memory_store;
 #[path = "../util/reference.rs"]
 mod reference;
+#[cfg(any(feature = "postgres-types", feature = "sqlx"))]
+#[path = "../util/skip.rs"]
+mod skip;
 
 mod against_reference;
 mod block;

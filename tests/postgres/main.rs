@@ -14,6 +14,11 @@ mod identity;
 mod pooler;
 mod postgres_store;
 mod restores;
+mod scarce;
+#[path = "../util/scarce.rs"]
+mod scarce_worker;
 mod server;
+#[path = "../util/skip.rs"]
+mod skip;
 #[path = "../util/workers.rs"]
 mod workers;

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use crate::fleet::{eventually, unique};
 use crate::server::{Server, as_user, free_port, url};
+use crate::skip::needed;
 
 /// A running `PgBouncer`, gone with its test.
 pub(crate) struct Pooler {
@@ -18,11 +19,8 @@ impl Pooler {
     /// Starts one with these lines in its configuration; `None` to skip the test.
     pub(crate) fn start(server: &Server, settings: &str) -> Option<Self> {
         const PROGRAM: &str = "/usr/sbin/pgbouncer";
-        if !Path::new(PROGRAM).exists() {
-            assert!(std::env::var_os("PYFLAKE_REQUIRE_POSTGRES").is_none(), "pgbouncer is required and not installed");
-            eprintln!("skipped: install Debian's package pgbouncer to run it");
-            return None;
-        }
+        let found = Path::new(PROGRAM).exists().then_some(());
+        needed(found, "PYFLAKE_REQUIRE_POSTGRES", "pgbouncer: install Debian's package pgbouncer")?;
         let (port, to, ini) = (free_port(), server.port(), std::env::temp_dir().join(unique("pgbouncer")));
         let users = ini.with_extension("users");
         std::fs::write(&users, "\"postgres\" \"\"\n").unwrap();

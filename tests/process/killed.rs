@@ -4,6 +4,8 @@
 //! `PYFLAKE_REQUIRE_FAKETIME` is set, as `.ci/run` does.
 #![cfg(target_os = "linux")]
 
+#[path = "../util/skip.rs"]
+mod skip;
 #[path = "../util/workers.rs"]
 mod workers;
 

@@ -4,15 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::skip::needed;
+
 /// libfaketime, or `None` to skip the test.
 pub(crate) fn faketime() -> Option<PathBuf> {
     let found = fs::read_dir("/usr/lib").unwrap().flatten();
     let found = found.map(|dir| dir.path().join("faketime/libfaketimeMT.so.1")).find(|path| path.exists());
-    if found.is_none() {
-        assert!(std::env::var_os("PYFLAKE_REQUIRE_FAKETIME").is_none(), "libfaketime is required and not installed");
-        eprintln!("skipped: this test sets clocks with libfaketime; install Debian's package faketime to run it");
-    }
-    found
+    needed(found, "PYFLAKE_REQUIRE_FAKETIME", "libfaketime, which sets clocks: install Debian's package faketime")
 }
 
 /// Sets the wall clock of a process to be off by what a file says, such as `-3s`. Its other clocks are the machine's.

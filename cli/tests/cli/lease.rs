@@ -83,12 +83,12 @@ fn etcd_takes_a_feature() {
 #[test]
 #[cfg(feature = "lease-postgres")]
 fn a_holder_in_a_database_is_seen_and_can_be_evicted() {
+    use crate::skip::needed;
     use pyflake::lease::PostgresStore;
 
-    let Ok(url) = std::env::var("PYFLAKE_POSTGRES_URL") else {
-        assert!(std::env::var_os("PYFLAKE_REQUIRE_POSTGRES").is_none(), "a PostgreSQL server is required");
-        return eprintln!("skipped: this test needs a PostgreSQL server; run it with ci/postgres.sh");
-    };
+    let what = "a PostgreSQL server: ci/postgres.sh COMMAND starts one for a command";
+    let url = std::env::var("PYFLAKE_POSTGRES_URL").ok();
+    let Some(url) = needed(url, "PYFLAKE_REQUIRE_POSTGRES", what) else { return };
     PostgresStore::migrate(&url).unwrap();
     let store = PostgresStore::builder(&url).realm(realm()).open(pyflake::Epoch::TWITTER).unwrap();
     a_holder_is_seen_and_can_be_evicted(&url, store);
@@ -97,12 +97,12 @@ fn a_holder_in_a_database_is_seen_and_can_be_evicted() {
 #[test]
 #[cfg(feature = "lease-etcd")]
 fn a_holder_in_etcd_is_seen_and_can_be_evicted() {
+    use crate::skip::needed;
     use pyflake::lease::EtcdStore;
 
-    let Ok(url) = std::env::var("PYFLAKE_ETCD_URL") else {
-        assert!(std::env::var_os("PYFLAKE_REQUIRE_ETCD").is_none(), "an etcd server is required");
-        return eprintln!("skipped: this test needs an etcd server; run it with ci/etcd.sh");
-    };
+    let what = "an etcd server: ci/etcd.sh COMMAND starts one for a command";
+    let url = std::env::var("PYFLAKE_ETCD_URL").ok();
+    let Some(url) = needed(url, "PYFLAKE_REQUIRE_ETCD", what) else { return };
     let store = EtcdStore::builder(&url).realm(realm()).open(pyflake::Epoch::TWITTER).unwrap();
     a_holder_is_seen_and_can_be_evicted(&url, store);
 }

@@ -4,6 +4,9 @@ mod generate;
 mod inspect;
 mod lease;
 mod lifetime;
+#[cfg(any(feature = "lease-etcd", feature = "lease-postgres"))]
+#[path = "../../../tests/util/skip.rs"]
+mod skip;
 mod values;
 
 use std::io::Write;

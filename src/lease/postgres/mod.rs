@@ -1,7 +1,12 @@
 //! The store for a fleet: a PostgreSQL database.
 
+mod acquire;
 mod identity;
+mod keep;
 mod link;
+mod look;
+mod open;
+mod past;
 mod statements;
 mod store;
 

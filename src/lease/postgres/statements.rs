@@ -66,6 +66,9 @@ const NOW: &str = "floor(extract(epoch FROM now()) * 1000)::bigint";
 const FLUSHED: &str = "set_config('synchronous_commit', CASE current_setting('synchronous_commit') \
     WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true) IS NOT NULL";
 
+/// How long a row is held from now on.
+const EXPIRES: &str = "expires_at = now() + n.window_ms * interval '1 ms'";
+
 /// How many seconds after its creation a cluster that starts is new.
 const NEW_WITHIN: u32 = 10;
 
@@ -76,6 +79,18 @@ fn admitted(until: &str, skew: &str) -> String {
         "({until} <= n.until_ms OR {until} - n.window_ms - {NOW} <= {skew} OR {until} - n.until_ms <= n.window_ms \
          + CASE WHEN isfinite(n.expires_at) THEN greatest(0, \
          {NOW} - floor(extract(epoch FROM n.expires_at) * 1000)::bigint + n.window_ms) ELSE 0 END)"
+    )
+}
+
+/// `Statements::renew_in_time`.
+fn renew_in_time(nodes: &str, identity: &Identity) -> String {
+    let (started, position) = (identity.started(), identity.flushed_to());
+    format!(
+        "UPDATE {nodes} n SET owner_nonce = $6, until_ms = greatest(n.until_ms, $5), {EXPIRES} \
+         WHERE n.realm = $1 AND n.node = $2 AND n.token = $3 AND n.owner_nonce IN ($4, $6) \
+         AND n.proven_at = {started} AND $5 - n.until_ms <= n.window_ms AND n.proven_in = $7 \
+         AND {position} >= $8 AND pg_relation_filepath(n.tableoid) = $9 AND {FLUSHED} \
+         RETURNING n.until_ms, {position} AS position"
     )
 }
 
@@ -142,8 +157,7 @@ impl Statements {
         };
         // Whether a row with its holder's nonce is the latest one.
         let proves = format!("(n.proven_at = {started} OR n.expires_at > {started})");
-        let expires = "expires_at = now() + n.window_ms * interval '1 ms'";
-        let renewed = |generation: u8| format!("{expires}, proven_at = {started}, proven_in = ${generation}");
+        let renewed = |generation: u8| format!("{EXPIRES}, proven_at = {started}, proven_in = ${generation}");
         let (renewed_one, renewed_all) = (renewed(8), renewed(3));
         let (acquire_sound, renew_sound) = (sound([11, 12, 13]), sound([8, 9, 10]));
         let (all_sound, release_sound) = (sound([3, 4, 5]), sound([7, 8, 9]));
@@ -190,13 +204,7 @@ impl Statements {
                  AND EXISTS (SELECT FROM {realms} WHERE realm = $1 AND {renew_sound}) AND {FLUSHED} \
                  RETURNING n.until_ms, {position} AS position"
             ),
-            renew_in_time: format!(
-                "UPDATE {nodes} n SET owner_nonce = $6, until_ms = greatest(n.until_ms, $5), {expires} \
-                 WHERE n.realm = $1 AND n.node = $2 AND n.token = $3 AND n.owner_nonce IN ($4, $6) \
-                 AND n.proven_at = {started} AND $5 - n.until_ms <= n.window_ms AND n.proven_in = $7 \
-                 AND {position} >= $8 AND pg_relation_filepath(n.tableoid) = $9 AND {FLUSHED} \
-                 RETURNING n.until_ms, {position} AS position"
-            ),
+            renew_in_time: renew_in_time(&nodes, identity),
             renew_all: format!(
                 "UPDATE {nodes} n SET owner_nonce = w.next_nonce, until_ms = greatest(n.until_ms, w.until), {renewed_all} \
                  FROM unnest($6, $7, $8, $9, $10) w(node, token, nonce, until, next_nonce) \

@@ -9,6 +9,8 @@ mod faketime;
 mod load;
 mod process;
 mod routes;
+#[path = "../../../../tests/util/skip.rs"]
+mod skip;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

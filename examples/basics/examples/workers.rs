@@ -1,4 +1,4 @@
-//! Worker threads that share one generator: `cargo run --release --example workers`.
+//! Worker threads that share one generator: `cargo run --release --package pyflake-examples --example workers`.
 
 use std::sync::Arc;
 use std::thread;
