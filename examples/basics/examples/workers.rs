@@ -1,4 +1,5 @@
-//! Worker threads that share one generator: `cargo run --release --package pyflake-examples --example workers`.
+//! Worker threads that share one generator:
+//! `cargo run --release --package pyflake-examples --example workers`.
 
 use std::sync::Arc;
 use std::thread;
