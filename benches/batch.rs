@@ -1,4 +1,4 @@
-//! Many IDs at once: `fill` and `reserve`, below saturation, with the time of one ID as the throughput.
+//! `fill` and `reserve` below saturation, with IDs as the throughput.
 
 mod common;
 

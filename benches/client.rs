@@ -22,7 +22,7 @@ fn client(c: &mut Criterion) {
         group.bench_function(format!("generate/{name}"), |b| {
             b.iter_custom(|iters| below_saturation(iters, || _ = black_box(client.generate().expect("an ID"))));
         });
-        // What the clearing keeps, the next samples use.
+        // The memory stays for the next samples.
         client.clear_cache();
         group.bench_function(format!("cached/{name}"), |b| {
             let last = 10_000;

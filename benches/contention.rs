@@ -1,4 +1,4 @@
-//! Threads that share one generator, below saturation: the time from the first call to the last, over all IDs.
+//! Threads that share one generator, below saturation: the time of a round, for all its IDs.
 
 mod common;
 
@@ -12,10 +12,10 @@ use common::generator;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use pyflake::{Clock, Generator, SystemClock};
 
-/// IDs in a round over all threads: half of a millisecond's.
+/// IDs in a round, over all threads: half of a millisecond's.
 const ROUND: u64 = 2048;
 
-/// Times rounds of `ROUND` IDs at the start of a millisecond, shared out among the threads.
+/// Times rounds of `ROUND` IDs, split among the threads, each at the start of a millisecond.
 fn rounds(threads: u64, rounds: u64, generator: &Generator) -> Duration {
     let clock = SystemClock::new();
     let barrier = || Barrier::new(usize::try_from(threads).expect("a few"));

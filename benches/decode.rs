@@ -1,4 +1,4 @@
-//! Reading an ID: its parts, its time, its text.
+//! Reading an ID: its fields, its time and its text.
 
 mod common;
 

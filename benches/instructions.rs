@@ -1,7 +1,7 @@
-//! Calls one operation a number of times, for `ci/callgrind.sh` to count the instructions of.
+//! Calls one operation a number of times; `ci/callgrind.sh` counts its instructions.
 //!
-//! The clock is a word that is set by hand, a millisecond for every 2048 IDs, so that each run executes the same
-//! instructions; what the true clock adds is an operation of its own.
+//! The clock is a `ManualClock` that advances a millisecond for every 2048 IDs, so each run
+//! executes the same instructions. The cost of the real clock is an operation of its own.
 
 mod common;
 
@@ -13,18 +13,21 @@ use pyflake::{CachePolicy, Clock, Generator, ManualClock, Node, PyflakeClient, S
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().collect();
-    // `cargo bench` and `cargo test` come here too, with flags of their own: there is nothing to time.
+    // `cargo bench` and `cargo test` run this program too, with other arguments. Then it does
+    // nothing.
     let [_, operation, count] = &args[..] else { return ExitCode::SUCCESS };
     let Ok(count) = count.parse::<u64>() else { return ExitCode::SUCCESS };
     if run(operation, count) {
         ExitCode::SUCCESS
     } else {
-        eprintln!("{operation} is no operation");
+        eprintln!("{operation} is not an operation: use one of ci/callgrind.limits");
         ExitCode::FAILURE
     }
 }
 
-/// What callgrind counts: nothing of how the program starts, which measures the true clock for as long as that takes.
+/// The only function whose instructions callgrind counts.
+///
+/// The start of the program calibrates the real clock, and its number of instructions varies.
 #[inline(never)]
 fn counted(clock: &ManualClock, milliseconds: u64, calls: &mut dyn FnMut()) {
     for _ in 0..milliseconds {

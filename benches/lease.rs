@@ -1,7 +1,8 @@
-//! What a lease costs on the path of an ID: pairs of runs, one without and one with it, in turns.
+//! The cost of a lease on the path of an ID: pairs of runs, without and with a lease.
 //!
-//! The two differ by less than the machine does from one second to the next, so the table that is printed first
-//! compares each run with the one right beside it; criterion's figures are for the report.
+//! The two differ by less than the machine's speed varies from second to second. So the table that
+//! is printed first compares each run with the run beside it. Criterion's figures are for its
+//! report.
 
 mod common;
 
@@ -25,7 +26,7 @@ fn lease(c: &mut Criterion) {
     let run_leased = |ids| below_saturation(ids, || _ = black_box(leased.next_id().expect("an ID")));
     let mut ratios: Vec<f64> = (0..PAIRS)
         .map(|turn| {
-            // Each goes first every other time.
+            // Without and with a lease run first in turns.
             let (without, with) = if turn % 2 == 0 {
                 let without = run_bare(IDS);
                 (without, run_leased(IDS))
@@ -37,7 +38,7 @@ fn lease(c: &mut Criterion) {
         })
         .collect();
     ratios.sort_by(f64::total_cmp);
-    println!("next_id with a lease, in times the one without, {PAIRS} pairs:");
+    println!("time of next_id with a lease, divided by the time without, {PAIRS} pairs:");
     println!("median {:.3}, quartiles {:.3} to {:.3}", ratios[PAIRS / 2], ratios[PAIRS / 4], ratios[PAIRS * 3 / 4]);
 
     let mut group = c.benchmark_group("lease below saturation");
@@ -46,7 +47,7 @@ fn lease(c: &mut Criterion) {
     group.finish();
 
     drop(leased);
-    // What is left of it is in the system's directory for what is left.
+    // On an error the directory stays among the system's temporary files.
     let _ = std::fs::remove_dir_all(&dir);
 }
 

@@ -1,6 +1,7 @@
-//! One ID below saturation, against the floor: a bare clock read and a bare compare-and-swap.
+//! One ID below saturation, and its floor: a bare clock read and a bare compare-and-swap.
 //!
-//! The IDs are taken out of their `Result`, as users do: put into memory whole, it would be most of what is measured.
+//! Each ID is taken out of its `Result`, as users do. Writing the whole `Result` to memory would
+//! take most of the measured time.
 
 mod common;
 
@@ -49,7 +50,7 @@ fn next_id(c: &mut Criterion) {
         below_saturation(iters, || _ = black_box(sharded.next_id().expect("an ID")))
     });
 
-    // Without a clock to read: what the claim costs by itself.
+    // The cost of the claim alone, without a clock read.
     let manual = ManualClock::new(1_668_081_259_486);
     let node = Node::new(1, 1).expect("in range");
     let generator = Generator::builder(EPOCH, node).clock(manual.clone()).build().expect("past the epoch");

@@ -1,7 +1,8 @@
-//! A generator asked for more than it may issue: how much of 4096 IDs a millisecond is reached, and at what cost.
+//! A saturated generator: its share of 4096 IDs in a millisecond, and the processor time.
 //!
-//! Criterion shows the time of an ID, which 4096 a millisecond set to 244 ns. The table that is printed first is the
-//! point: the share of that capacity, and the processor time of the whole process in cores.
+//! Criterion's figure is the time of an ID: 244 ns at 4096 IDs in a millisecond, whatever the code.
+//! The table that is printed first shows the share of that capacity, and the processor time of the
+//! whole process in cores.
 
 mod common;
 
@@ -23,7 +24,8 @@ fn generator(wait: Wait) -> Generator {
     Generator::builder(EPOCH, node).wait(wait).build().expect("the clock is past the epoch")
 }
 
-/// Runs threads against one generator for two seconds: the share of its capacity that was issued, and the cores used.
+/// Runs threads on one generator for two seconds; returns the share of its capacity and the cores
+/// used.
 #[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
 fn saturate(wait: Wait, threads: usize) -> (f64, f64) {
     let (generator, stop, issued) = (generator(wait), AtomicBool::new(false), AtomicU64::new(0));

@@ -1,4 +1,4 @@
-//! 32 shards without and with leases, and the coarse clock's age: tables, as neither is a time of a call.
+//! 32 shards without and with leases, and the age of the coarse clock: two tables.
 
 mod common;
 
@@ -12,7 +12,7 @@ use pyflake::lease::{FileStore, LeasedGenerator};
 use pyflake::{Clock, CoarseClock, Generator, Node, ShardedGenerator, Snowflake, SystemClock};
 
 fn main() {
-    // `cargo test` comes here too; there is nothing to check.
+    // `cargo test` runs this program too. There is nothing to test.
     if std::env::args().any(|arg| arg == "--test") {
         return;
     }
@@ -27,7 +27,7 @@ fn main() {
     for threads in [1, 2, 8] {
         row("fill of 4096", threads, &|| {
             let mut ids = [Snowflake::default(); 1024];
-            // Four pieces, as what a thread keeps on its stack.
+            // Four pieces of 8 KiB, which fit the stack of a thread.
             (0..4).for_each(|_| fine.fill(black_box(&mut ids)).expect("IDs"));
         });
         row("next_id", threads, &|| times_4096(|| fine.next_id().expect("an ID")));
@@ -56,7 +56,7 @@ fn times_4096(mut issue: impl FnMut() -> Snowflake) {
     }
 }
 
-/// Runs batches of 4096 IDs in threads for a second.
+/// Runs batches of 4096 IDs in threads for a second, and prints a row.
 #[expect(clippy::cast_precision_loss, reason = "for people")]
 fn row(name: &str, threads: usize, batch: &(dyn Fn() + Sync)) {
     let (stop, batches) = (AtomicBool::new(false), AtomicU64::new(0));
@@ -77,7 +77,7 @@ fn row(name: &str, threads: usize, batch: &(dyn Fn() + Sync)) {
     println!("| {name:<23} | {threads:>7} | {rate:>13.1} |");
 }
 
-/// How often the clock was seen so many milliseconds behind the true one, by the number.
+/// Counts reads of the coarse clock by its age: `ages[n]` reads were `n` milliseconds old.
 fn ages(busy_threads: usize) -> Vec<u64> {
     let (coarse, fine) = (CoarseClock::new().expect("a thread"), SystemClock::new());
     let stop = AtomicBool::new(false);
@@ -104,6 +104,7 @@ fn ages(busy_threads: usize) -> Vec<u64> {
     })
 }
 
+/// The share of reads that were one millisecond old (`by == 1`), or at least `by`.
 #[expect(clippy::cast_precision_loss, reason = "for people")]
 fn behind(ages: &[u64], by: usize) -> f64 {
     let some: u64 = if by == 1 { ages.get(1).copied().unwrap_or(0) } else { ages.iter().skip(by).sum() };

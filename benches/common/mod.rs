@@ -1,4 +1,4 @@
-//! What the benches share: timing within a fresh millisecond.
+//! Helpers of the benches: timing at the start of a millisecond.
 #![allow(dead_code, reason = "each bench uses its part")]
 
 use std::time::{Duration, Instant};
@@ -8,21 +8,21 @@ use pyflake::{Clock, Epoch, Generator, Node, SystemClock};
 /// The manual's epoch.
 pub(crate) const EPOCH: Epoch = Epoch::from_unix_millis(1_555_301_520_000);
 
-/// A generator as a server has it.
+/// A generator with the default options.
 pub(crate) fn generator() -> Generator {
     Generator::new(EPOCH, Node::new(1, 1).expect("in range")).expect("the clock is past the epoch")
 }
 
-/// Times `iters` calls of one ID each, all below saturation: 2048 at the start of each millisecond.
+/// Times `iters` calls of one ID each, below saturation: 2048 at the start of each millisecond.
 ///
-/// A tight loop without this would measure the 244 ns that 4096 IDs a millisecond leave for each, whatever the code.
+/// A plain loop would measure the 244 ns of one of 4096 IDs in a millisecond, whatever the code.
 pub(crate) fn below_saturation(iters: u64, call: impl FnMut()) -> Duration {
     in_fresh_milliseconds(iters, 2048, call)
 }
 
 /// Times `iters` calls, `batch` of them at the start of each millisecond.
 ///
-/// A batch that ran out of its millisecond (the thread was preempted) is run again.
+/// A batch that did not end in its millisecond, because the thread was preempted, is run again.
 pub(crate) fn in_fresh_milliseconds(iters: u64, batch: u64, mut call: impl FnMut()) -> Duration {
     let clock = SystemClock::new();
     let mut total = Duration::ZERO;

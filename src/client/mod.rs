@@ -1,4 +1,4 @@
-//! The client: the class of the Python package, with a cache of issued IDs.
+//! The client: the class of the Python package, and its cache of issued IDs.
 
 mod cache;
 mod pyflake_client;

@@ -1,3 +1,5 @@
+//! `PyflakeClient`: the class of the Python package, for many threads.
+
 use core::time::Duration;
 
 use crossbeam_utils::CachePadded;
@@ -6,19 +8,19 @@ use crate::client::cache::{Cache, CachePolicy};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
 use crate::id::{Epoch, Node, Record, Snowflake, TimeUnit, to_timestamp};
-use crate::issue::{Generator, GeneratorBuilder, Stats, Switch, Wait};
+use crate::issue::{Generator, GeneratorBuilder, IfAhead, Stats, Switch, Wait};
 use crate::lease::{LeaseError, LeasedGenerator};
 use crate::sync::{AtomicU64, Ordering};
 
-/// Manages one generator at a time, numbers the IDs it generates and remembers them: the class of the Python package,
-/// for many threads.
+/// Manages one generator at a time, and numbers and caches its IDs.
 ///
-/// Every method takes `&self` and may be called by any thread at any time, also to renew or destroy the generator
-/// while others generate: share it in an `Arc`. There is no lock on the way of an ID.
+/// It is the class of the Python package, for many threads. Every method takes `&self`: share the
+/// client in an `Arc`. Any thread may renew or destroy the generator while others generate. There
+/// is no lock on the path of an ID.
 ///
-/// By default every ID is remembered, which takes 8 bytes each; a server that runs for long wants
-/// [`CachePolicy::Recent`] or [`CachePolicy::Off`], and a node of its own: [`leased`](Self::leased) makes a client that
-/// issues on the node of a lease.
+/// By default the client caches every ID, which takes 8 bytes each. A server that runs for long
+/// should use [`CachePolicy::Recent`] or [`CachePolicy::Off`], and a node of its own:
+/// [`leased`](Self::leased) makes a client that issues on the node of a lease.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -33,47 +35,49 @@ use crate::sync::{AtomicU64, Ordering};
 /// ```
 #[derive(Debug)]
 pub struct PyflakeClient<C: Clock + Clone = SystemClock> {
-    /// With a lease it is the lease's.
+    /// The switch of the lease, if there is one.
     generator: Switch<C>,
     lease: Option<LeasedGenerator<C>>,
-    /// How many IDs it has generated, which numbers them. All threads add to it, so it has a cache line of its own.
+    /// The number of generated IDs, and so the number of the last one. All threads add to it, so it
+    /// has its own cache line.
     generated: CachePadded<AtomicU64>,
     cache: Cache,
 }
 
-/// Sets up a [`PyflakeClient`] other than the default one; made by [`PyflakeClient::builder`].
+/// Builds a [`PyflakeClient`] with other options than the defaults; made by
+/// [`PyflakeClient::builder`].
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until build() is called"]
 pub struct PyflakeClientBuilder<C = SystemClock> {
-    /// What each generator is built with; its node is another one each time.
+    /// The options of each generator. Its node is not used.
     generator: GeneratorBuilder<C>,
     cache: CachePolicy,
 }
 
-/// What a [`PyflakeClient`] says of itself.
+/// The node, the epoch and the number of IDs of a [`PyflakeClient`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Info {
-    /// The pid of the generator, or of the last one after it was destroyed; `None` before the first.
+    /// The pid of the generator, or of the last one if that was destroyed; `None` before the first.
     pub pid: Option<u8>,
-    /// The seed, likewise.
+    /// The seed of the same generator.
     pub seed: Option<u8>,
-    /// The epoch all IDs of the client count from.
+    /// The epoch from which all IDs of the client count.
     pub epoch: Epoch,
-    /// How many IDs the client has generated, over all its generators.
+    /// The number of IDs that the client generated, with all its generators.
     pub generated: u64,
     /// Whether there is a generator.
     pub generator: bool,
 }
 
 impl PyflakeClient {
-    /// Makes a client without a generator, which remembers every ID.
+    /// Makes a client without a generator. It caches every ID.
     #[must_use]
     pub fn new(epoch: Epoch) -> Self {
         PyflakeClient::builder(epoch).build()
     }
 
-    /// Starts from the defaults of [`new`](Self::new), to change some of them.
+    /// Makes a builder with the defaults of [`new`](Self::new).
     ///
     /// ```
     /// use pyflake::{CachePolicy, Epoch, PyflakeClient};
@@ -92,12 +96,12 @@ impl PyflakeClient {
 }
 
 impl<C: Clock + Clone> PyflakeClientBuilder<C> {
-    /// Uses another clock than the [`SystemClock`]; each generator gets a clone.
+    /// Sets the clock; [`SystemClock`] by default. Each generator gets a clone.
     pub fn clock<D: Clock + Clone>(self, clock: D) -> PyflakeClientBuilder<D> {
         PyflakeClientBuilder { generator: self.generator.clock(clock), cache: self.cache }
     }
 
-    /// Sets how a caller waits when the 4096 IDs of a millisecond are issued: the Python package's `sleep`.
+    /// Sets how a caller waits for the next millisecond: the `sleep` of the Python package.
     pub fn wait(mut self, wait: Wait) -> Self {
         self.generator = self.generator.wait(wait);
         self
@@ -109,14 +113,15 @@ impl<C: Clock + Clone> PyflakeClientBuilder<C> {
         self
     }
 
-    /// Spreads the first sequence of a millisecond over `2^bits` values, as
-    /// [`GeneratorBuilder::spread_sequence`](crate::GeneratorBuilder::spread_sequence).
+    /// Spreads the first sequence of a millisecond over `2^bits` values.
+    ///
+    /// See [`GeneratorBuilder::spread_sequence`](crate::GeneratorBuilder::spread_sequence).
     pub fn spread_sequence(mut self, bits: u32) -> Self {
         self.generator = self.generator.spread_sequence(bits);
         self
     }
 
-    /// Sets which IDs are remembered; all of them by default.
+    /// Sets which IDs the client caches; all of them by default.
     pub fn cache(mut self, policy: CachePolicy) -> Self {
         self.cache = policy;
         self
@@ -130,12 +135,13 @@ impl<C: Clock + Clone> PyflakeClientBuilder<C> {
 }
 
 impl<C: Clock + Clone> PyflakeClient<C> {
-    /// Makes a client whose generator is a leased one, on the node that its lease holds: what a server shares among
-    /// its handlers, in an `Arc`.
+    /// Makes a client that issues on the node of a lease.
     ///
-    /// The lease chooses the node, and another one if it is lost, so [`create_generator`](Self::create_generator) and
-    /// [`renew_generator`](Self::renew_generator) answer [`Error::ClientLeased`]. Dropping the client gives the node
-    /// back, and waits for the store to answer; [`release`](Self::release) also says how that went.
+    /// A server shares it among its handlers in an `Arc`. The lease chooses the node, and another
+    /// node if it is lost. So [`create_generator`](Self::create_generator) and
+    /// [`renew_generator`](Self::renew_generator) fail with [`Error::ClientLeased`]. Dropping the
+    /// client gives the node back and waits for the store; [`release`](Self::release) does the same
+    /// and returns the store's error.
     ///
     /// ```
     /// use pyflake::lease::{FileStore, LeaseState, LeasedGenerator};
@@ -166,10 +172,11 @@ impl<C: Clock + Clone> PyflakeClient<C> {
         PyflakeClient { generator, lease, generated: CachePadded::default(), cache: Cache::new(cache) }
     }
 
-    /// The leased generator of a client that was made with one: for its [`state`](LeasedGenerator::state) and its
-    /// [`last_error`](LeasedGenerator::last_error) in a health check.
+    /// The leased generator of a client made by [`leased`](Self::leased); `None` for other clients.
     ///
-    /// IDs that it issues are unique as all are, but are not numbered by the client, nor remembered.
+    /// A health check reads its [`state`](LeasedGenerator::state) and
+    /// [`last_error`](LeasedGenerator::last_error). IDs that are issued through it directly are
+    /// unique, and are neither numbered nor cached by the client.
     #[must_use]
     pub fn lease(&self) -> Option<&LeasedGenerator<C>> {
         self.lease.as_ref()
@@ -196,11 +203,12 @@ impl<C: Clock + Clone> PyflakeClient<C> {
         }
     }
 
-    /// Gives the node of a leased client back, so that its next holder can go on at the next millisecond.
+    /// Gives the node of a leased client back. Its next holder can start at the next millisecond.
     ///
-    /// Dropping does the same, but keeps the outcome to itself. It takes the client, so that no thread is in the middle
-    /// of an ID: [`Arc::into_inner`](std::sync::Arc::into_inner) has it once all others are done. Without a lease there
-    /// is nothing to give back, which is no error.
+    /// Dropping the client does the same and discards the error. `release` consumes the client, so
+    /// no thread can be in the middle of an ID: get it by
+    /// [`Arc::into_inner`](std::sync::Arc::into_inner) after all other threads are done. A client
+    /// without a lease has nothing to give back, and returns `Ok`.
     ///
     /// # Errors
     ///
@@ -213,53 +221,53 @@ impl<C: Clock + Clone> PyflakeClient<C> {
     ///
     /// # Errors
     ///
-    /// [`Error::GeneratorExists`] if there is one already, [`Error::ClientLeased`] if the node is a lease's to choose;
-    /// [`Error::PidOutOfRange`], [`Error::SeedOutOfRange`] for a value above 31; otherwise as [`GeneratorBuilder::build`](crate::GeneratorBuilder::build). The client is then
-    /// as it was.
+    /// [`Error::GeneratorExists`] if there is one, [`Error::ClientLeased`] if a lease chooses the
+    /// node, [`Error::PidOutOfRange`], [`Error::SeedOutOfRange`] for a value above 31; otherwise as
+    /// [`GeneratorBuilder::build`](crate::GeneratorBuilder::build). The client is then unchanged.
     pub fn create_generator(&self, pid: u64, seed: u64) -> Result<(), Error> {
         let node = self.choose(pid, seed)?;
         self.generator.set_first(node)
     }
 
-    /// Destroys the generator, and says whether there was one.
+    /// Destroys the generator, and returns whether there was one.
     ///
-    /// An ID that another thread is generating at this moment may still be issued. The node's place in time is kept:
-    /// a generator created for it later continues.
+    /// An ID that another thread is generating at this moment may still be issued. The timeline of
+    /// the node stays: a generator that is created for it later continues there.
     ///
-    /// That of a [`leased`](Self::leased) client is its lease's and lives as long, so there is none to destroy and the
-    /// answer is `false`; [`release`](Self::release) ends it.
+    /// On a [`leased`](Self::leased) client it does nothing and returns `false`: use
+    /// [`release`](Self::release).
     pub fn destroy_generator(&self) -> bool {
         self.lease.is_none() && self.generator.clear()
     }
 
     /// Replaces the generator, or creates the first one.
     ///
-    /// Threads that generate meanwhile use the one or the other, and never none.
+    /// Threads that generate meanwhile use either the old or the new one.
     ///
     /// # Errors
     ///
-    /// As [`create_generator`](Self::create_generator), but an existing generator is none. The client is then as it
-    /// was.
+    /// As [`create_generator`](Self::create_generator), except [`Error::GeneratorExists`]. The
+    /// client is then unchanged.
     pub fn renew_generator(&self, pid: u64, seed: u64) -> Result<(), Error> {
         let node = self.choose(pid, seed)?;
         self.generator.set(node)
     }
 
-    /// Generates an ID, numbers it and remembers it as the cache policy says.
+    /// Generates an ID, numbers it, and caches it if the cache policy says so.
     ///
-    /// It waits as [`Generator::next_id`] does, with a lease as [`LeasedGenerator::next_id`].
+    /// It waits as [`Generator::next_id`] does; with a lease, as [`LeasedGenerator::next_id`].
     ///
     /// # Errors
     ///
     /// [`Error::NoGenerator`] without a generator, otherwise as [`Generator::next_id`].
     #[inline]
     pub fn generate(&self) -> Result<Snowflake, Error> {
-        // Not `ok_or`, which makes an error each time and drops it.
+        // Not `ok_or`: it would build and drop an error with each ID.
         let Some(generator) = self.generator.get() else { return Err(self.absent()) };
         let id = match generator.add() {
             Ok(slot) => generator.id(slot),
-            // `next_id` in two steps: a `Result` of it would go through memory here, on the way of each ID.
-            Err(tick) => match generator.next_id_anew(tick) {
+            // The two steps of `next_id`. The `Result` of `next_id` would pass through memory here.
+            Err(tick) => match generator.claim_id(tick, IfAhead::Wait) {
                 Ok(id) => id,
                 Err(error) => return self.generate_renewed(error),
             },
@@ -268,10 +276,11 @@ impl<C: Clock + Clone> PyflakeClient<C> {
         Ok(id)
     }
 
-    /// Generates an ID as [`generate`](Self::generate) does, if that is possible without waiting.
+    /// Generates an ID as [`generate`](Self::generate) does, or fails at once if that would need a
+    /// wait.
     ///
-    /// For a caller that must do something before it waits, such as an interpreter that releases its lock. Nothing is
-    /// numbered or remembered on an error.
+    /// For a caller that must do something before it waits, such as an interpreter that releases
+    /// its lock. On an error nothing is numbered or cached.
     ///
     /// ```
     /// use pyflake::{CachePolicy, Epoch, Error, PyflakeClient};
@@ -279,7 +288,7 @@ impl<C: Clock + Clone> PyflakeClient<C> {
     /// let client = PyflakeClient::builder(Epoch::TWITTER).cache(CachePolicy::Off).build();
     /// client.create_generator(12, 3)?;
     /// let id = match client.try_generate() {
-    ///     // All IDs of this millisecond are issued: this call waits.
+    ///     // All IDs of this millisecond are issued. This call waits.
     ///     Err(Error::Exhausted { .. }) => client.generate()?,
     ///     done => done?,
     /// };
@@ -289,13 +298,13 @@ impl<C: Clock + Clone> PyflakeClient<C> {
     ///
     /// # Errors
     ///
-    /// [`Error::Exhausted`] where [`generate`](Self::generate) would wait for the next millisecond, [`Error::PastLease`]
-    /// where it would wait for a renewal; otherwise the same.
+    /// [`Error::Exhausted`] if [`generate`](Self::generate) would wait for the next millisecond,
+    /// [`Error::PastLease`] if it would wait for a renewal; its other errors are the same.
     #[inline]
     pub fn try_generate(&self) -> Result<Snowflake, Error> {
         let Some(generator) = self.generator.get() else { return Err(self.absent()) };
         let id = match &self.lease {
-            // It has the lease renewed where the window has ended.
+            // Requests a renewal of the lease if the window has ended.
             Some(lease) => lease.try_next_id()?,
             None => generator.try_next_id()?,
         };
@@ -303,7 +312,7 @@ impl<C: Clock + Clone> PyflakeClient<C> {
         Ok(id)
     }
 
-    /// The rest of [`generate`](Self::generate) after an error, which the renewal of a lease may mend.
+    /// The rest of [`generate`](Self::generate) after an error. A renewal of the lease may end it.
     #[cold]
     #[inline(never)]
     fn generate_renewed(&self, error: Error) -> Result<Snowflake, Error> {
@@ -312,50 +321,54 @@ impl<C: Clock + Clone> PyflakeClient<C> {
     }
 
     /// The current generator.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoGenerator`] without one, [`Error::LeaseLost`] if its lease is lost.
     #[cfg(feature = "tokio")]
     pub(crate) fn generator(&self) -> Result<&Generator<C>, Error> {
         self.generator.get().ok_or_else(|| self.absent())
     }
 
-    /// Why there is no generator.
+    /// The error if there is no generator.
     #[cold]
     fn absent(&self) -> Error {
         self.lease.as_ref().map_or(Error::NoGenerator, LeasedGenerator::lost)
     }
 
-    /// Numbers an ID, and remembers it.
+    /// Numbers an ID and caches it.
     #[inline]
     pub(crate) fn adopt(&self, id: Snowflake) {
-        // Relaxed: it counts, and each number is one thread's alone.
+        // Relaxed: only the counter's own order matters; each call gets another number.
         let idx = self.generated.fetch_add(1, Ordering::Relaxed) + 1;
         self.cache.put(idx, id);
     }
 
-    /// Gives the record of the ID with a number, which counts from 1, if it is remembered.
+    /// The record of the ID with a number; `None` if it is not cached. Numbers count from 1.
     ///
-    /// It is `None` for a number that was not reached, that the policy does not keep, that was cleared, or whose ID
-    /// another thread has not finished storing. It is never the record of another number. The time is told by the
-    /// client's epoch.
+    /// It is `None` for a number that is not reached yet, that the policy does not keep, that was
+    /// cleared, or whose ID another thread has not stored yet. It is never the record of another
+    /// number. The record's time is by the client's epoch.
     #[must_use]
     pub fn cached(&self, idx: u64) -> Option<Record> {
         let id = self.cache.get(idx, self.generated())?;
         Some(id.record(self.generator.epoch(), idx))
     }
 
-    /// How many IDs are remembered.
+    /// The number of cached IDs.
     #[must_use]
     pub fn cache_len(&self) -> u64 {
         self.cache.len(self.generated())
     }
 
-    /// Forgets the IDs generated so far; the numbers go on.
+    /// Forgets the IDs that were generated so far. The numbers continue.
     ///
-    /// As with a `Vec`, the memory is kept for the IDs to come, and is returned when the client is dropped.
+    /// As with a `Vec`, the memory is kept for later IDs and freed when the client is dropped.
     pub fn clear_cache(&self) {
         self.cache.clear(self.generated());
     }
 
-    /// Tells the node, the epoch, how many IDs were generated, and whether there is a generator.
+    /// The node, the epoch, the number of generated IDs, and whether there is a generator.
     #[must_use]
     pub fn info(&self) -> Info {
         let (node, generator) = self.generator.node();
@@ -368,8 +381,9 @@ impl<C: Clock + Clone> PyflakeClient<C> {
         }
     }
 
-    /// What the generator has gone through, for metrics: waits, lost races, its clock, and what is left of a lease's
-    /// window. They are those of the current generator, so on another node they are that node's; all zero without one.
+    /// Counters of the current generator, for metrics; all zero without one.
+    ///
+    /// Each node has its own counters, so a renewal to another node changes them.
     #[must_use]
     pub fn stats(&self) -> Stats {
         match &self.lease {
@@ -378,21 +392,26 @@ impl<C: Clock + Clone> PyflakeClient<C> {
         }
     }
 
-    /// Reads the time out of an ID by the client's epoch, as [`to_timestamp`](crate::to_timestamp) does.
+    /// Reads the time out of an ID by the client's epoch, as [`to_timestamp`](crate::to_timestamp)
+    /// does.
     ///
-    /// It is right for IDs of any node, and wrong for IDs of another epoch.
+    /// The result is right for IDs of any node, and wrong for IDs of another epoch.
     #[must_use]
     pub fn to_timestamp(&self, id: Snowflake, unit: TimeUnit) -> f64 {
         to_timestamp(self.generator.epoch(), id, unit)
     }
 
-    /// The node that a caller asks for, if it is not a lease's to choose.
+    /// The node of a pid and a seed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ClientLeased`] if a lease chooses the node; otherwise as [`Node::new`].
     fn choose(&self, pid: u64, seed: u64) -> Result<Node, Error> {
         if self.lease.is_some() { Err(Error::ClientLeased) } else { Node::new(pid, seed) }
     }
 
     fn generated(&self) -> u64 {
-        // Relaxed: a count; what the cache has of it is the cache's to say.
+        // Relaxed: a number. The cache checks its own words before it returns an ID.
         self.generated.load(Ordering::Relaxed)
     }
 }

@@ -1,4 +1,4 @@
-//! Feature `chrono`: times as [`chrono::DateTime`].
+//! Feature `chrono`: the times of IDs and epochs as [`chrono::DateTime`].
 
 use core::ops::{Range, RangeInclusive};
 
@@ -9,8 +9,10 @@ use crate::id::{Epoch, Snowflake};
 use crate::interop::instant;
 
 impl Snowflake {
-    /// The instant of the ID as a [`chrono::DateTime`], given the epoch it was made with; `None` after the year
-    /// 262142, where `chrono` ends.
+    /// The time of the ID as a [`chrono::DateTime`]; `None` after the year 262142, the last of
+    /// `chrono`.
+    ///
+    /// `epoch` is the epoch of the generator that issued the ID.
     ///
     /// ```
     /// use pyflake::{Epoch, Snowflake};
@@ -25,11 +27,12 @@ impl Snowflake {
         DateTime::from_timestamp_millis(millis)
     }
 
-    /// All IDs from one instant up to, and without, another: as [`range`](Self::range), for [`chrono::DateTime`].
+    /// All IDs from one time up to, and without, another: [`range`](Self::range) for
+    /// [`chrono::DateTime`].
     ///
-    /// An ID is in it if what [`to_chrono`](Self::to_chrono) gives is, also where the bounds lie between two
-    /// milliseconds. Of a leap second that `chrono` writes as `23:59:60`, the second before and the one after it have
-    /// the IDs.
+    /// The range contains an ID exactly if `times` contains its [`to_chrono`](Self::to_chrono).
+    /// This also holds if a bound lies between two milliseconds. A leap second, which `chrono`
+    /// writes as `23:59:60`, counts to the second before it and the second after it.
     ///
     /// ```
     /// use chrono::DateTime;
@@ -56,8 +59,12 @@ impl Snowflake {
 impl<Tz: TimeZone> TryFrom<DateTime<Tz>> for Epoch {
     type Error = Error;
 
-    /// Makes an epoch of an instant; refuses one before 1970 with [`Error::Before1970`], and one that is not a whole
-    /// millisecond with [`Error::NotWholeMillis`].
+    /// Makes an epoch of a time.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Before1970`] for a time before 1970, [`Error::NotWholeMillis`] for a time that is
+    /// not a whole millisecond.
     ///
     /// ```
     /// use chrono::DateTime;
@@ -72,7 +79,8 @@ impl<Tz: TimeZone> TryFrom<DateTime<Tz>> for Epoch {
     }
 }
 
-/// Also of a leap second, in which the nanoseconds of the second before go on to two thousand million.
+/// The Unix time in nanoseconds. In a leap second `chrono` counts the nanoseconds of the second
+/// before it up to two thousand million.
 fn unix_nanos<Tz: TimeZone>(time: &DateTime<Tz>) -> i128 {
     i128::from(time.timestamp()) * 1_000_000_000 + i128::from(time.timestamp_subsec_nanos())
 }

@@ -1,4 +1,4 @@
-//! Feature `jiff`: times as [`jiff::Timestamp`].
+//! Feature `jiff`: the times of IDs and epochs as [`jiff::Timestamp`].
 
 use core::ops::{Range, RangeInclusive};
 
@@ -9,8 +9,9 @@ use crate::id::{Epoch, Snowflake};
 use crate::interop::instant;
 
 impl Snowflake {
-    /// The instant of the ID as a [`jiff::Timestamp`], given the epoch it was made with; `None` after the year 9999,
-    /// where `jiff` ends.
+    /// The time of the ID as a [`jiff::Timestamp`]; `None` after the year 9999, the last of `jiff`.
+    ///
+    /// `epoch` is the epoch of the generator that issued the ID.
     ///
     /// ```
     /// use pyflake::{Epoch, Snowflake};
@@ -21,13 +22,15 @@ impl Snowflake {
     /// ```
     #[must_use]
     pub fn to_jiff(self, epoch: Epoch) -> Option<Timestamp> {
-        // Not `from_millisecond`, which ends one second before `jiff` does.
+        // Not `from_millisecond`: its last time is one second before that of `jiff`.
         Timestamp::from_nanosecond(i128::from(self.timestamp(epoch)) * instant::NANOS_PER_MILLI).ok()
     }
 
-    /// All IDs from one instant up to, and without, another: as [`range`](Self::range), for [`jiff::Timestamp`].
+    /// All IDs from one time up to, and without, another: [`range`](Self::range) for
+    /// [`jiff::Timestamp`].
     ///
-    /// An ID is in it if what [`to_jiff`](Self::to_jiff) gives is, also where the bounds lie between two milliseconds.
+    /// The range contains an ID exactly if `times` contains its [`to_jiff`](Self::to_jiff). This
+    /// also holds if a bound lies between two milliseconds.
     ///
     /// ```
     /// use jiff::Timestamp;
@@ -54,8 +57,12 @@ impl Snowflake {
 impl TryFrom<Timestamp> for Epoch {
     type Error = Error;
 
-    /// Makes an epoch of an instant; refuses one before 1970 with [`Error::Before1970`], and one that is not a whole
-    /// millisecond with [`Error::NotWholeMillis`].
+    /// Makes an epoch of a time.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Before1970`] for a time before 1970, [`Error::NotWholeMillis`] for a time that is
+    /// not a whole millisecond.
     ///
     /// ```
     /// use jiff::Timestamp;

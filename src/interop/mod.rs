@@ -1,4 +1,4 @@
-//! The types of other crates, one file a feature.
+//! Other crates' types and traits, one file for each feature.
 
 #[cfg(feature = "chrono")]
 mod chrono;

@@ -1,7 +1,7 @@
 //! Feature `postgres-types`: an ID is a `BIGINT`, for the crates `postgres` and `tokio-postgres`.
 //!
-//! An ID past `i64::MAX` is an error when it is sent, and a negative number is one when it is read: as a negative
-//! number an ID would sort before all others.
+//! Sending an ID past `i64::MAX` fails, and so does reading a negative number: a negative number
+//! would sort before all other IDs.
 
 use core::error::Error;
 
@@ -10,8 +10,10 @@ use postgres_types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 
 use crate::id::Snowflake;
 
-/// An ID is a parameter of the type `BIGINT`, as in `client.execute("INSERT INTO orders VALUES ($1)", &[&id])`, and what
-/// `row.get("id")` reads from one.
+/// Sends an ID as a `BIGINT` parameter, as in
+/// `client.execute("INSERT INTO orders VALUES ($1)", &[&id])`.
+///
+/// `row.get("id")` reads one.
 ///
 /// ```
 /// use bytes::BytesMut;
@@ -23,13 +25,14 @@ use crate::id::Snowflake;
 /// let mut sent = BytesMut::new();
 /// id.to_sql(&Type::INT8, &mut sent)?;
 /// assert_eq!(Snowflake::from_sql(&Type::INT8, &sent)?, id);
-/// // What does not fit is an error, and never a negative number.
+/// // An ID that does not fit is an error, and never becomes a negative number.
 /// assert!(Snowflake::from(u64::MAX).to_sql(&Type::INT8, &mut sent).is_err());
 /// # Ok(())
 /// # }
 /// ```
 impl ToSql for Snowflake {
-    /// Refuses an ID past `i64::MAX` with [`Error::BeyondI64`](crate::Error::BeyondI64), which the query then answers.
+    /// Fails with [`Error::BeyondI64`](crate::Error::BeyondI64) for an ID past `i64::MAX`. The
+    /// query returns that error.
     fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
         i64::try_from(*self)?.to_sql(ty, out)
     }
@@ -42,7 +45,7 @@ impl ToSql for Snowflake {
 }
 
 impl<'a> FromSql<'a> for Snowflake {
-    /// Refuses a negative number with [`Error::NegativeId`](crate::Error::NegativeId).
+    /// Fails with [`Error::NegativeId`](crate::Error::NegativeId) for a negative number.
     fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
         Ok(Snowflake::try_from(i64::from_sql(ty, raw)?)?)
     }

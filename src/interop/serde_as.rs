@@ -1,15 +1,17 @@
-//! Feature `serde`: how the types look in JSON and elsewhere, and other forms of an ID for `#[serde(with = "...")]`.
+//! Feature `serde`: the serialized forms of the types, and forms of an ID for
+//! `#[serde(with = "...")]`.
 //!
-//! | | in formats for people, such as JSON | in binary formats |
+//! | type | in human-readable formats, such as JSON | in binary formats |
 //! |---|---|---|
 //! | [`Snowflake`] | a decimal string, `"473032512445898752"`: JavaScript loses integers above 2^53 | a `u64` |
 //! | [`Node`] | the pid and the seed as a string, `"7/16"` | its index, a `u16` |
 //! | [`Epoch`] | Unix milliseconds, a number | a `u64` |
 //! | [`Record`](crate::Record), [`Info`](crate::Info) | their fields, in their order | the same |
-//! | [`Stats`](crate::Stats), [`ClockStats`](crate::ClockStats) | their fields, only written | the same |
-//! | [`LeaseState`](crate::lease::LeaseState) | `"state"`, a word in lower case, and its fields; only written | the same |
+//! | [`Stats`](crate::Stats), [`ClockStats`](crate::ClockStats) | their fields; only `Serialize` | the same |
+//! | [`LeaseState`](crate::lease::LeaseState) | `"state"`, a word in lower case, and its fields; only `Serialize` | the same |
 //!
-//! Where a format tells them apart, both a number and a string are read: the number of a node is its index.
+//! From a human-readable format, an ID and a node are read from a string or a number. The number of
+//! a node is its index.
 //!
 //! ```
 //! use pyflake::{Epoch, Node, Snowflake};
@@ -147,8 +149,8 @@ impl Visitor<'_> for NodeVisitor {
 
 /// An ID as a number in every format: `#[serde(with = "pyflake::serde_as::number")]`.
 ///
-/// For readers that have 64-bit integers, which JavaScript's `JSON.parse` has not. A string is read too, where the
-/// format tells them apart. [`option`](number::option) is for an `Option<Snowflake>`.
+/// For readers with 64-bit integers; JavaScript's `JSON.parse` has none. From a human-readable
+/// format a string is read too. [`option`](number::option) is for an `Option<Snowflake>`.
 ///
 /// ```
 /// use pyflake::Snowflake;
@@ -187,7 +189,7 @@ pub mod number {
     ///
     /// # Errors
     ///
-    /// Those of the format, and anything that is no ID.
+    /// Those of the format, and an error for a value that is not an ID.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Snowflake, D::Error> {
         Snowflake::deserialize(deserializer)
     }
@@ -197,9 +199,9 @@ pub mod number {
 
 /// An ID as a signed number in every format: `#[serde(with = "pyflake::serde_as::i64")]`.
 ///
-/// For what keeps IDs as `BIGINT` or `i64` on its way, such as Avro, Parquet or TOML. An ID past `i64::MAX` is an error
-/// in both directions, and so is a negative number. A string is read too, where the format tells them apart.
-/// [`option`](self::i64::option) is for an `Option<Snowflake>`.
+/// For formats that have `BIGINT` or `i64`, such as Avro, Parquet or TOML. An ID past `i64::MAX` is
+/// an error in both directions, and so is a negative number. From a human-readable format a string
+/// is read too. [`option`](self::i64::option) is for an `Option<Snowflake>`.
 ///
 /// ```
 /// use pyflake::Snowflake;
@@ -230,7 +232,7 @@ pub mod i64 {
     ///
     /// # Errors
     ///
-    /// Those of the format, and an ID past `i64::MAX`.
+    /// Those of the format, and an error for an ID past `i64::MAX`.
     pub fn serialize<S: Serializer>(id: &Snowflake, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_i64(i64::try_from(*id).map_err(S::Error::custom)?)
     }
@@ -239,26 +241,27 @@ pub mod i64 {
     ///
     /// # Errors
     ///
-    /// Those of the format, anything that is no ID, and an ID past `i64::MAX`.
+    /// Those of the format, and an error for a value that is not an ID or is past `i64::MAX`.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Snowflake, D::Error> {
         let id = if deserializer.is_human_readable() {
             deserializer.deserialize_any(IdVisitor)
         } else {
             deserializer.deserialize_i64(IdVisitor)
         }?;
-        // What cannot be written back is not read.
+        // Reject an ID that `serialize` could not write.
         i64::try_from(id).map(|_| id).map_err(D::Error::custom)
     }
 
     super::option_form!("i64");
 }
 
-/// The module `option` of a form: what it does for `Snowflake`, for `Option<Snowflake>`.
+/// Makes the module `option` of a form, for an `Option<Snowflake>`.
 macro_rules! option_form {
     ($name:literal) => {
         #[doc = concat!("The same for an `Option<Snowflake>`: `#[serde(with = \"pyflake::serde_as::", $name, "::option\")]`.")]
         ///
-        /// Add `#[serde(default)]` where the field may be missing, as well as be null.
+        /// Add `#[serde(default)]` if the field may be missing; without it the field may only be
+        /// null.
         pub mod option {
             use serde::de::{Deserialize, Deserializer};
             use serde::ser::{Serialize, Serializer};
@@ -279,20 +282,20 @@ macro_rules! option_form {
                 }
             }
 
-            /// Writes an ID, or none.
+            /// Writes an `Option<Snowflake>`.
             ///
             /// # Errors
             ///
-            /// As without the option.
+            /// As the form without `option`.
             pub fn serialize<S: Serializer>(id: &Option<Snowflake>, serializer: S) -> Result<S::Ok, S::Error> {
                 id.map(Form).serialize(serializer)
             }
 
-            /// Reads an ID, or none.
+            /// Reads an `Option<Snowflake>`.
             ///
             /// # Errors
             ///
-            /// As without the option.
+            /// As the form without `option`.
             pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Snowflake>, D::Error> {
                 Ok(Option::<Form>::deserialize(deserializer)?.map(|form| form.0))
             }

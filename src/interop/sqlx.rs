@@ -1,7 +1,7 @@
-//! Feature `sqlx`: an ID is a `BIGINT`, in any database whose `i64` is one.
+//! Feature `sqlx`: an ID is a `BIGINT`, in every database with an `i64`.
 //!
-//! An ID past `i64::MAX` is an error when it is bound, and a negative number is one when it is read: as a negative
-//! number an ID would sort before all others.
+//! Binding an ID past `i64::MAX` fails, and so does reading a negative number: a negative number
+//! would sort before all other IDs.
 
 use sqlx::encode::{Encode, IsNull};
 use sqlx::error::BoxDynError;
@@ -9,7 +9,7 @@ use sqlx::{Database, Decode, Type};
 
 use crate::id::Snowflake;
 
-/// An ID is a `BIGINT`: it is bound and read as one, and never as a negative number.
+/// Binds and reads an ID as a `BIGINT`, and never as a negative number.
 ///
 /// ```
 /// use pyflake::{Epoch, Generator, Node, Snowflake};
@@ -22,7 +22,8 @@ use crate::id::Snowflake;
 ///
 /// let id = Generator::new(Epoch::TWITTER, Node::new(11, 4)?)?.next_id()?;
 /// sqlx::query("INSERT INTO orders VALUES ($1)").bind(id).execute(&mut connection).await?;
-/// let last: Snowflake = sqlx::query_scalar("SELECT max(id) FROM orders").fetch_one(&mut connection).await?;
+/// let last = sqlx::query_scalar("SELECT max(id) FROM orders");
+/// let last: Snowflake = last.fetch_one(&mut connection).await?;
 /// assert_eq!(last, id);
 /// # Ok(())
 /// # }
@@ -44,7 +45,8 @@ impl<'q, DB: Database> Encode<'q, DB> for Snowflake
 where
     i64: Encode<'q, DB>,
 {
-    /// Refuses an ID past `i64::MAX` with [`Error::BeyondI64`](crate::Error::BeyondI64), which the query then answers.
+    /// Fails with [`Error::BeyondI64`](crate::Error::BeyondI64) for an ID past `i64::MAX`. The
+    /// query returns that error.
     fn encode_by_ref(&self, buf: &mut DB::ArgumentBuffer<'q>) -> Result<IsNull, BoxDynError> {
         i64::try_from(*self)?.encode(buf)
     }
@@ -58,7 +60,7 @@ impl<'r, DB: Database> Decode<'r, DB> for Snowflake
 where
     i64: Decode<'r, DB>,
 {
-    /// Refuses a negative number with [`Error::NegativeId`](crate::Error::NegativeId).
+    /// Fails with [`Error::NegativeId`](crate::Error::NegativeId) for a negative number.
     fn decode(value: DB::ValueRef<'r>) -> Result<Self, BoxDynError> {
         Ok(Snowflake::try_from(<i64 as Decode<DB>>::decode(value)?)?)
     }

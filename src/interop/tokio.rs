@@ -1,7 +1,7 @@
-//! Feature `tokio`: waits that leave the worker to other tasks.
+//! Feature `tokio`: `async` methods, whose waits leave the worker to other tasks.
 //!
-//! All is built on `try_next_id`, which claims an ID only to return it, so a future that is dropped while it waits has
-//! claimed nothing.
+//! All of them call `try_next_id`, and return each ID that it claims in the same poll. So a future
+//! that is dropped while it waits has claimed nothing.
 
 use core::time::Duration;
 use std::time::Instant;
@@ -17,14 +17,16 @@ use crate::issue::Generator;
 use crate::lease::LeasedGenerator;
 use crate::trace;
 
-/// The longest single sleep: the clock may be set forward meanwhile.
+/// The longest single sleep. The clock may be set forward during a sleep.
 const NAP: Duration = Duration::from_millis(10);
 
 impl<C: Clock> Generator<C> {
-    /// Issues the next ID as [`next_id`](Self::next_id) does, but lets the worker run other tasks while it waits.
+    /// Issues the next ID as [`next_id`](Self::next_id) does. While it waits, the worker runs other
+    /// tasks.
     ///
-    /// Dropping the future loses no ID. It needs a tokio runtime with its timer enabled, whose sleeps end on whole
-    /// milliseconds; under `tokio::time::pause` it still waits for the generator's clock.
+    /// Dropping the future loses no ID. It needs a tokio runtime with its timer enabled. Tokio's
+    /// sleeps end on whole milliseconds. Under `tokio::time::pause` it still waits for the
+    /// generator's clock.
     ///
     /// ```
     /// use pyflake::{Epoch, Generator, Node};
@@ -40,7 +42,8 @@ impl<C: Clock> Generator<C> {
     ///
     /// # Errors
     ///
-    /// As [`next_id`](Self::next_id). [`Error::WaitTooLong`] also if other callers were faster for `max_wait`.
+    /// As [`next_id`](Self::next_id). [`Error::WaitTooLong`] also if other callers took all IDs for
+    /// `max_wait`.
     pub async fn next_id_async(&self) -> Result<Snowflake, Error> {
         let max_wait = self.max_wait();
         let mut begun: Option<(Instant, Duration, Duration)> = None;
@@ -58,7 +61,8 @@ impl<C: Clock> Generator<C> {
             if rest > max_wait {
                 return Err(Error::WaitTooLong { wait: rest, max_wait });
             }
-            // The machine's time, and not tokio's, which a test may have paused: its sleeps then end at once.
+            // std's `Instant` and not tokio's: a test may have paused tokio's time, and its sleeps
+            // then end at once.
             let (_, since, longest) =
                 *begun.get_or_insert_with(|| (Instant::now(), self.clock().unix_time(), rest.saturating_add(max_wait)));
             if waited > longest {
@@ -73,24 +77,28 @@ impl<C: Clock> Generator<C> {
             }
             let (nap, before) = (rest.clamp(Duration::from_nanos(1), NAP), Instant::now());
             sleep(nap).await;
-            // A sleep that took far longer is a process that was stopped: not a reason to refuse all who were waiting.
+            // A sleep that took far longer means that the process was stopped. Count it as
+            // `nap + NAP`, so that a stop does not fail every waiting caller.
             waited += before.elapsed().min(nap + NAP);
         }
     }
 
-    /// Fills a slice with increasing IDs, and lets the worker run other tasks while it waits, and every so often while it
-    /// need not: batches take turns, so that the last is not kept waiting until all others are done.
+    /// Fills a slice with increasing IDs. While it waits, the worker runs other tasks.
     ///
-    /// It claims one at a time, so unlike those of [`fill`](Self::fill) they need not be consecutive, and each wait
-    /// may take `max_wait`. A future that is dropped has lost the IDs it had written to the slice, and no others.
+    /// It also yields now and then when it need not wait. So concurrent batches take turns, and the
+    /// last one does not wait for all others to end.
+    ///
+    /// It claims the IDs one at a time. So unlike those of [`fill`](Self::fill) they need not be
+    /// consecutive, and each wait may take `max_wait`. Dropping the future loses the IDs that are
+    /// already in the slice, and no others.
     ///
     /// # Errors
     ///
-    /// As [`next_id_async`](Self::next_id_async); the front of the slice may then have been written.
+    /// As [`next_id_async`](Self::next_id_async); the front of the slice may then hold new IDs.
     pub async fn fill_async(&self, ids: &mut [Snowflake]) -> Result<(), Error> {
         for id in ids {
             *id = self.next_id_async().await?;
-            // After the ID, as one that is issued and not written would be lost.
+            // After the ID is written: a future that is dropped here must not lose an issued ID.
             consume_budget().await;
         }
         Ok(())
@@ -98,8 +106,10 @@ impl<C: Clock> Generator<C> {
 }
 
 impl<C: Clock + Clone> LeasedGenerator<C> {
-    /// Issues the next ID as [`next_id`](Self::next_id) does, but lets the worker run other tasks while it waits, also
-    /// for a renewal. Dropping the future loses no ID.
+    /// Issues the next ID as [`next_id`](Self::next_id) does. While it waits, the worker runs other
+    /// tasks.
+    ///
+    /// It also waits for a renewal. Dropping the future loses no ID.
     ///
     /// # Errors
     ///
@@ -122,12 +132,13 @@ impl<C: Clock + Clone> LeasedGenerator<C> {
         }
     }
 
-    /// Fills a slice as [`Generator::fill_async`] does; in increasing order, unless the lease is lost meanwhile and another
-    /// node is acquired.
+    /// Fills a slice as [`Generator::fill_async`] does.
+    ///
+    /// The IDs increase, unless the lease is lost meanwhile and another node is acquired.
     ///
     /// # Errors
     ///
-    /// As [`next_id_async`](Self::next_id_async); the front of the slice may then have been written.
+    /// As [`next_id_async`](Self::next_id_async); the front of the slice may then hold new IDs.
     pub async fn fill_async(&self, ids: &mut [Snowflake]) -> Result<(), Error> {
         for id in ids {
             *id = self.next_id_async().await?;
@@ -138,11 +149,11 @@ impl<C: Clock + Clone> LeasedGenerator<C> {
 }
 
 impl<C: Clock + Clone> PyflakeClient<C> {
-    /// Generates an ID as [`generate`](Self::generate) does, but lets the worker run other tasks while it waits, also
-    /// for the renewal of a lease.
+    /// Generates an ID as [`generate`](Self::generate) does. While it waits, the worker runs other
+    /// tasks.
     ///
-    /// Dropping the future loses no ID: one that was issued is numbered and remembered, and handed out, at the same
-    /// poll.
+    /// It also waits for the renewal of a lease. Dropping the future loses no ID: an ID is issued,
+    /// numbered, cached and returned in one poll.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -150,7 +161,8 @@ impl<C: Clock + Clone> PyflakeClient<C> {
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let client = Arc::new(PyflakeClient::builder(Epoch::TWITTER).cache(CachePolicy::Recent(100)).build());
+    /// let builder = PyflakeClient::builder(Epoch::TWITTER).cache(CachePolicy::Recent(100));
+    /// let client = Arc::new(builder.build());
     /// client.create_generator(11, 3)?;
     /// let handler = Arc::clone(&client);
     /// let id = tokio::spawn(async move { handler.generate_async().await }).await??;

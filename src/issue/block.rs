@@ -1,13 +1,17 @@
+//! `Block`: a run of reserved IDs.
+
 use core::iter::FusedIterator;
 
 use crate::id::Snowflake;
 use crate::layout;
 
-/// A run of IDs that [`Generator::reserve`](crate::Generator::reserve) claimed at once, in increasing order.
+/// A run of IDs that one call of [`Generator::reserve`](crate::Generator::reserve) claimed.
 ///
-/// It is an iterator that knows its length, holds 24 bytes however long it is, and may be sent to another thread. IDs
-/// that are not taken are lost, not issued again. It is not `Clone`, as a clone would hold the same IDs; for the same
-/// reason do not take a block along into the child of a `fork`, where the parent has it too.
+/// The iterator yields them in increasing order, knows its length, and holds 24 bytes. It may be
+/// sent to another thread. IDs that are not taken are lost: they are not issued again.
+///
+/// A block is not `Clone`, because a clone would hold the same IDs. For the same reason, do not use
+/// a block in the child of a `fork`: the parent holds it too.
 ///
 /// ```
 /// use pyflake::{Epoch, Generator, Node};
@@ -20,7 +24,7 @@ use crate::layout;
 /// ```
 #[derive(Debug)]
 pub struct Block {
-    /// The next slot to hand out from the front.
+    /// The next slot from the front.
     first: u64,
     /// One past the last slot.
     end: u64,
@@ -32,14 +36,14 @@ impl Block {
         Block { first, end: first + len, node_bits }
     }
 
-    /// Writes the IDs into a slice of the same length, a run within a millisecond at a time.
+    /// Writes the IDs to a slice of the same length.
     pub(crate) fn write(self, ids: &mut [Snowflake]) {
         let mut slot = self.first;
         let mut rest = ids;
         while !rest.is_empty() {
             let in_tick = usize::try_from(layout::end_of_begun_tick(slot + 1) - slot).unwrap_or(usize::MAX);
             let (run, others) = rest.split_at_mut(in_tick.min(rest.len()));
-            // Within a tick the IDs are consecutive numbers: a loop that the compiler can vectorise.
+            // Within a tick the IDs are consecutive numbers, so the compiler vectorises this loop.
             let base = layout::id(slot, self.node_bits);
             // Not `base..`, which overflows behind the last ID of all.
             for (id, offset) in run.iter_mut().zip(0..) {
@@ -55,7 +59,7 @@ impl Block {
     }
 
     fn remaining(&self) -> usize {
-        // It was made from a length that is a `usize`.
+        // The length was a `usize`.
         usize::try_from(self.end - self.first).unwrap_or(usize::MAX)
     }
 }

@@ -1,4 +1,4 @@
-//! How a generator is set up.
+//! `GeneratorBuilder`: the options of a generator.
 
 use alloc::sync::Arc;
 use core::time::Duration;
@@ -16,11 +16,13 @@ use crate::issue::timeline::{Spread, Timeline};
 use crate::issue::wait::Wait;
 use crate::layout::SEQUENCE_BITS;
 
-/// The longest lead that a generator may be given: what a restart without a lease could repeat, and how long a twin or a
-/// successor on the node has to wait, stays within what an operator can see happen.
+/// The largest `max_lead`.
+///
+/// A restart without a lease could repeat the IDs of the lead, and a twin or a successor on the
+/// node waits for its end. Ten seconds keep both short enough for an operator to notice.
 const MAX_LEAD: Duration = Duration::from_secs(10);
 
-/// Sets up a [`Generator`] other than the default one; made by [`Generator::builder`].
+/// Builds a [`Generator`] with other options than the defaults; made by [`Generator::builder`].
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until build() is called"]
 pub struct GeneratorBuilder<C = SystemClock> {
@@ -28,7 +30,7 @@ pub struct GeneratorBuilder<C = SystemClock> {
     clock: C,
 }
 
-/// Everything but the clock.
+/// All options except the clock.
 #[derive(Clone, Debug)]
 struct Options {
     epoch: Epoch,
@@ -36,16 +38,16 @@ struct Options {
     wait: Wait,
     max_wait: Duration,
     max_lead: Duration,
-    /// Whether the user accepts that a restart repeats the IDs that were issued ahead of the clock.
+    /// Whether the user accepts that a restart may repeat IDs that were issued ahead of the clock.
     repeats_allowed: bool,
     spread_bits: u32,
-    /// Whether the node is held under a lease. Its timeline is closed until a window is opened.
+    /// Whether the node is used under leases. Its timeline then begins closed.
     leased: bool,
     resume_after: Option<Snowflake>,
 }
 
 impl Generator {
-    /// Makes a generator on the [`SystemClock`] that waits adaptively, for at most a second.
+    /// Makes a generator on the [`SystemClock`]. It waits adaptively, for at most a second.
     ///
     /// # Errors
     ///
@@ -55,8 +57,10 @@ impl Generator {
         Generator::builder(epoch, node).build()
     }
 
-    /// Starts from the defaults of `new`, to change some of them. Without the feature `std` there is no
-    /// default clock, so it must be given one.
+    /// Makes a builder with the defaults of `new`.
+    ///
+    /// Without the feature `std` there is no default clock: call
+    /// [`clock`](GeneratorBuilder::clock).
     ///
     /// ```
     /// use std::time::Duration;
@@ -85,36 +89,40 @@ impl Generator {
 }
 
 impl<C> GeneratorBuilder<C> {
-    /// Uses another clock than the [`SystemClock`].
+    /// Sets the clock; [`SystemClock`] by default.
     pub fn clock<D: Clock>(self, clock: D) -> GeneratorBuilder<D> {
         GeneratorBuilder { options: self.options, clock }
     }
 
-    /// Sets how a caller waits when the 4096 IDs of a millisecond are issued; [`Wait::Adaptive`] by default.
+    /// Sets how a caller waits for the next millisecond; [`Wait::Adaptive`] by default.
     pub fn wait(mut self, wait: Wait) -> Self {
         self.options.wait = wait;
         self
     }
 
-    /// Sets the longest wait a call may make, by the generator's clock; a second by default.
+    /// Sets the longest wait of a call, by the generator's clock; a second by default.
     ///
-    /// A wait that is known to be longer is refused before it begins. Zero makes every call answer at once.
+    /// A call that would wait longer fails at once. With zero, every call returns at once.
     pub fn max_wait(mut self, max_wait: Duration) -> Self {
         self.options.max_wait = max_wait;
         self
     }
 
-    /// Lets IDs run ahead of the clock by up to `max_lead` instead of waiting, in a burst of more than 4096 IDs a
-    /// millisecond; zero by default, at most ten seconds.
+    /// Lets IDs run ahead of the clock by up to `max_lead`; zero by default, at most ten seconds.
     ///
-    /// IDs of such a burst tell times that are still to come, and what follows waits or goes on from there until the
-    /// clock has caught up: [`Stats::lead`](crate::Stats::lead) says how far ahead the last ID is. Other generators of
-    /// this process on the node, without this option, wait for the clock, or are refused where the lead is longer than
-    /// their `max_wait`. `try_next_id` runs ahead too.
+    /// A burst of more than 4096 IDs in a millisecond then takes IDs of later milliseconds at once
+    /// instead of waiting for them. [`try_next_id`](Generator::try_next_id) does so too.
+    /// [`Stats::lead`](crate::Stats::lead) is the distance of the last ID. Other generators of this
+    /// process on the node without this option wait for the clock, or fail if the lead is longer
+    /// than their `max_wait`.
     ///
-    /// A process that ends while it is ahead, and is started again at once, would issue the same IDs a second time. So
-    /// this needs a lease ([`LeasedGeneratorBuilder::max_lead`](crate::lease::LeasedGeneratorBuilder::max_lead)), whose
-    /// next holder starts behind the window, or [`allow_repeats_after_restart`](Self::allow_repeats_after_restart).
+    /// A process that ends while it is ahead, and starts again at once, would issue the same IDs
+    /// again. So this option needs one of two things:
+    ///
+    /// - a lease
+    ///   ([`LeasedGeneratorBuilder::max_lead`](crate::lease::LeasedGeneratorBuilder::max_lead)),
+    ///   because its next holder starts after the window;
+    /// - [`allow_repeats_after_restart`](Self::allow_repeats_after_restart).
     ///
     /// ```
     /// use std::time::Duration;
@@ -125,7 +133,7 @@ impl<C> GeneratorBuilder<C> {
     ///     .max_lead(Duration::from_millis(2))
     ///     .allow_repeats_after_restart()
     ///     .build()?;
-    /// // This millisecond's, and those of the two to come.
+    /// // The IDs of this millisecond and of the next two.
     /// assert_eq!((0..).take_while(|_| generator.try_next_id().is_ok()).count(), 3 * 4096);
     /// assert_eq!(generator.stats().lead, Duration::from_millis(2));
     /// # Ok::<(), pyflake::Error>(())
@@ -135,24 +143,25 @@ impl<C> GeneratorBuilder<C> {
         self
     }
 
-    /// Acknowledges that a restart may repeat the IDs that were issued ahead of the clock: what
-    /// [`max_lead`](Self::max_lead) asks for without a lease.
+    /// Accepts that a restart may repeat the IDs that were issued ahead of the clock.
     ///
-    /// It is harmless where a restart takes longer than the lead, or where [`resume_after`](Self::resume_after) is given
-    /// the last ID.
+    /// [`max_lead`](Self::max_lead) without a lease requires this. It is harmless if a restart
+    /// takes longer than the lead, or if [`resume_after`](Self::resume_after) gets the last ID.
     pub fn allow_repeats_after_restart(mut self) -> Self {
         self.options.repeats_allowed = true;
         self
     }
 
-    /// Spreads the first sequence of a millisecond over `2^bits` values, 0 to 11 bits; by default it is 0.
+    /// Spreads the first sequence of a millisecond over `2^bits` values, 0 to 11 bits; by default
+    /// it is 0.
     ///
-    /// A generator that issues less than an ID a millisecond gives nearly all of them the sequence 0, so that they are
-    /// all multiples of 4096: sharded by `id % 64`, they go to one shard. With 6 bits here they go to all 64 evenly. The
-    /// start is a fixed mixture of the time and the node.
+    /// A generator that issues less than one ID in a millisecond gives nearly all IDs the sequence
+    /// 0, so they are multiples of 4096. Sharded by `id % 64`, they all go to one shard. With 6
+    /// bits they go to all 64 shards evenly. The start is a fixed function of the time and the
+    /// node.
     ///
-    /// The cost is capacity: a millisecond that follows a full one begins at 0, but one that follows a pause has up to
-    /// `2^bits - 1` fewer IDs, half of that in the mean.
+    /// The cost is capacity. A millisecond that follows a pause has up to `2^bits - 1` fewer IDs,
+    /// half of that on average. One that follows a full millisecond begins at 0.
     ///
     /// ```
     /// use pyflake::{Epoch, Generator, ManualClock, Node};
@@ -173,17 +182,16 @@ impl<C> GeneratorBuilder<C> {
         self
     }
 
-    /// Makes the generator continue after an ID that was issued before, such as the largest in a database.
+    /// Makes every ID larger than `id`, such as the largest ID in a database.
     ///
-    /// No ID will be at or below it, whatever the clock says, so a restart with the wall clock set back repeats
-    /// nothing that the database has seen. Its node does not matter, its epoch must be the generator's. If it lies
-    /// ahead of the clock, calls wait until the clock has passed it (see [`max_wait`](Self::max_wait)).
+    /// So a restart with the wall clock set back repeats no ID that the database holds. The epoch
+    /// of `id` must be the generator's; its node does not matter. If `id` lies ahead of the clock,
+    /// calls wait until the clock has passed it (see [`max_wait`](Self::max_wait)).
     ///
-    /// All generators of this process on the node continue after it too. An ID of a later epoch, read by this one's, may
-    /// lie years ahead: then every call is refused, with the wait's length.
+    /// It applies to all generators of this process on the node. An ID of another epoch may read as
+    /// years ahead. Then every call fails, and its error holds the length of the wait.
     ///
-    /// It protects from IDs that are known, and not from those that were issued and are not stored yet; a lease
-    /// protects from both.
+    /// It does not protect IDs that were issued and are not stored yet. A lease does.
     ///
     /// ```
     /// use pyflake::{Epoch, Generator, Node, Snowflake};
@@ -199,13 +207,13 @@ impl<C> GeneratorBuilder<C> {
         self
     }
 
-    /// Builds for a node that is held under a lease.
+    /// Builds a generator that issues only in the windows of a lease.
     pub(crate) fn leased(mut self) -> Self {
         self.options.leased = true;
         self
     }
 
-    /// Changes the node.
+    /// Sets the node.
     pub(crate) fn node(mut self, node: Node) -> Self {
         self.options.node = node;
         self
@@ -233,11 +241,13 @@ impl<C: Clock> GeneratorBuilder<C> {
     ///
     /// # Errors
     ///
-    /// [`Error::SpreadOutOfRange`] for more than 11 bits, [`Error::LeadOutOfRange`] for a lead of more than ten seconds,
-    /// [`Error::LeadUnprotected`] for one without a lease or an acknowledgement;
-    /// [`Error::EpochInFuture`] if the clock is before the epoch, [`Error::EndOfTime`] if it is past the 42 bits,
-    /// [`Error::Forked`] if this process inherited the node's timeline through `fork`, [`Error::NodeInUse`] if it
-    /// holds the node under a lease.
+    /// - [`Error::SpreadOutOfRange`] for more than 11 bits.
+    /// - [`Error::LeadOutOfRange`] for a lead of more than ten seconds, [`Error::LeadUnprotected`]
+    ///   for a lead without a lease or an acknowledgement.
+    /// - [`Error::EpochInFuture`] if the clock is before the epoch, [`Error::EndOfTime`] if it is
+    ///   past the 42 bits.
+    /// - [`Error::Forked`] if this process inherited the node's timeline through `fork`.
+    /// - [`Error::NodeInUse`] if this process holds the node under a lease.
     pub fn build(self) -> Result<Generator<C>, Error> {
         self.check()?;
         let GeneratorBuilder { options, clock } = self;
@@ -249,8 +259,8 @@ impl<C: Clock> GeneratorBuilder<C> {
             (true, false) => Arc::new(Timeline::open_ended()),
         };
         if let Some(id) = resume_after {
-            // The next tick, and not the next sequence: the ID may be of another node, which the order of IDs puts
-            // above this one within a tick.
+            // The next tick, and not the next sequence: within a tick, an ID of another node may be
+            // larger than every ID of this one.
             timeline.raise(id.tick() + 1);
         }
         let generator = Generator {
@@ -273,7 +283,7 @@ impl<C: Clock> GeneratorBuilder<C> {
         Ok(generator)
     }
 
-    /// What is wrong with the options, whatever the node.
+    /// Checks the options that do not depend on the node.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let Options { max_lead, spread_bits, leased, repeats_allowed, .. } = self.options;
         if spread_bits >= SEQUENCE_BITS {

@@ -1,31 +1,31 @@
 //! The generator of one node.
 
 use alloc::sync::Arc;
-use core::convert::Infallible;
 use core::time::Duration;
 
 use crossbeam_utils::CachePadded;
 
-use crate::clock::{Clock, SystemClock, whole_millis};
+use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
 use crate::fork::Process;
 use crate::id::{Epoch, Node, Record, Snowflake};
 use crate::issue::block::Block;
 use crate::issue::stats::{Counters, Stats};
-use crate::issue::timeline::{Instant, Refusal, Run, Spread, Timeline, Wanted};
-use crate::issue::wait::Wait;
+use crate::issue::timeline::{Spread, Timeline};
+use crate::issue::wait::{IfAhead, Wait};
 use crate::layout;
-use crate::trace;
 
-/// Issues IDs for one node: unique, and increasing for each thread that calls it.
+/// Issues the IDs of one node: unique, and increasing for each thread.
 ///
-/// Every method takes `&self`, so threads share one generator by reference, in an [`Arc`], or as a `static` behind a
-/// `OnceLock` or `LazyLock`. There is no lock in it: an ID is one clock read and one atomic operation.
+/// Every method takes `&self`. Threads share one generator by reference, in an [`Arc`], or as a
+/// `static` in a `OnceLock` or `LazyLock`. It has no lock: an ID costs one clock read and one
+/// atomic operation.
 ///
-/// All generators of a process for one epoch and node issue from one timeline, so building a second one, dropping one
-/// and building it again, or going back to an earlier node repeats nothing. (A generator on a simulated clock such as
-/// [`ManualClock`](crate::ManualClock) is the exception: it has a timeline of its own.) What a process cannot see is
-/// another process with the same node; give each one its own.
+/// All generators of a process for one epoch and node issue from one timeline. So a second
+/// generator of the node, a rebuilt one, or a return to an earlier node repeats nothing. A
+/// generator on a simulated clock, such as [`ManualClock`](crate::ManualClock), is the exception:
+/// it has its own timeline. A generator does not see other processes. Give each process a node of
+/// its own.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -55,15 +55,15 @@ pub struct Generator<C = SystemClock> {
     pub(super) max_lead: Duration,
     pub(super) spread: Spread,
     pub(super) clock: C,
-    /// The process that built it.
+    /// The process that built the generator.
     pub(super) process: Process,
     pub(super) leased: bool,
-    /// On lines of their own: what races count must not take the fields above from the other threads.
+    /// Padded: a write to a counter must not evict the cache line of the fields above.
     pub(super) counters: CachePadded<Counters>,
 }
 
 impl<C> Generator<C> {
-    /// How far its IDs may be ahead of the clock.
+    /// How far IDs may be ahead of the clock.
     pub(crate) fn max_lead(&self) -> Duration {
         self.max_lead
     }
@@ -72,14 +72,15 @@ impl<C> Generator<C> {
 impl<C: Clock> Generator<C> {
     /// Issues the next ID.
     ///
-    /// When the 4096 IDs of this millisecond are issued it waits for the next one (see [`Wait`]), and as long as other
-    /// callers are in front of it: at most `max_wait` by the generator's clock.
+    /// It waits (see [`Wait`]) when all 4096 IDs of this millisecond are issued, or when other
+    /// callers wait for later ones: for at most `max_wait` by the generator's clock.
     ///
     /// # Errors
     ///
-    /// - [`Error::WaitTooLong`] at once if the wait would be longer than `max_wait`: the clock is far behind the IDs
-    ///   issued, or too many are reserved.
-    /// - [`Error::ClockStalled`] if the clock does not keep up while this waits; after another `max_wait`.
+    /// - [`Error::WaitTooLong`], at once, if the wait would be longer than `max_wait`: the clock is
+    ///   far behind the issued IDs, or too many IDs are reserved.
+    /// - [`Error::ClockStalled`] if the clock runs too slowly during the wait; after at most
+    ///   `max_wait` more than the wait needed.
     /// - [`Error::EpochInFuture`], [`Error::EndOfTime`] if the clock leaves the 42 bits.
     /// - [`Error::Forked`] in the child of a `fork`.
     /// - [`Error::LeaseLost`], [`Error::PastLease`] from a leased generator whose window has ended.
@@ -87,22 +88,16 @@ impl<C: Clock> Generator<C> {
     pub fn next_id(&self) -> Result<Snowflake, Error> {
         match self.add() {
             Ok(slot) => Ok(self.id(slot)),
-            Err(tick) => self.next_id_anew(tick),
+            Err(tick) => self.claim_id(tick, IfAhead::Wait),
         }
     }
 
-    /// The rest of [`next_id`](Self::next_id) if the clock's tick is not open for additions.
-    #[inline(never)]
-    pub(crate) fn next_id_anew(&self, tick: u64) -> Result<Snowflake, Error> {
-        self.claim_at(1, tick).map_or_else(|| self.claim_and_wait(1), Ok).map(|slot| self.id(slot))
-    }
-
-    /// Issues the next ID if that is possible without waiting.
+    /// Issues the next ID, or fails at once if that would need a wait.
     ///
-    /// It is the building block for runtimes that must not block: on [`Error::Exhausted`] let the task sleep for
-    /// `retry_after`, then try again, and again if other callers were faster or the clock runs slow.
+    /// For runtimes that must not block: on [`Error::Exhausted`] let the task sleep for
+    /// `retry_after`, then call again. Repeat this if other callers were faster.
     ///
-    /// Nothing is held between two tries, so a task may be dropped there.
+    /// Between two calls nothing is held, so a task may be dropped there.
     ///
     /// ```
     /// use std::time::Duration;
@@ -131,43 +126,39 @@ impl<C: Clock> Generator<C> {
     ///
     /// # Errors
     ///
-    /// [`Error::Exhausted`] where [`next_id`](Self::next_id) would wait, otherwise the same.
+    /// [`Error::Exhausted`] if [`next_id`](Self::next_id) would wait; its other errors are the
+    /// same.
     #[inline]
     pub fn try_next_id(&self) -> Result<Snowflake, Error> {
         match self.add() {
             Ok(slot) => Ok(self.id(slot)),
-            Err(tick) => self.try_next_id_anew(tick),
+            Err(tick) => self.claim_id(tick, IfAhead::Fail),
         }
     }
 
-    /// The rest of [`try_next_id`](Self::try_next_id), as `next_id_anew`.
-    #[inline(never)]
-    fn try_next_id_anew(&self, tick: u64) -> Result<Snowflake, Error> {
-        self.claim_at(1, tick).map_or_else(|| self.claim_now(1), Ok).map(|slot| self.id(slot))
-    }
-
-    /// Claims a run of `n` consecutive IDs with one compare-and-swap; none for 0.
+    /// Claims a run of `n` consecutive IDs with one compare-and-swap. For `n = 0` it claims
+    /// nothing.
     ///
-    /// A run may be longer than the rest of this millisecond, or than 4096: it then continues through the following
-    /// ones, and this waits until the last of them has begun, so that no ID is handed out before its time. Other
-    /// callers get the IDs after it.
+    /// A run may be longer than the rest of this millisecond, and longer than 4096. It then
+    /// continues in the following milliseconds, and the call waits until the last of them has
+    /// begun. Other callers get the IDs after the run.
     ///
     /// # Errors
     ///
-    /// As [`next_id`](Self::next_id). A run of about `4096 * max_wait` in milliseconds and more is refused with
-    /// [`Error::WaitTooLong`], four million by default.
+    /// As [`next_id`](Self::next_id). [`Error::WaitTooLong`] for a run of about `4096 * max_wait`
+    /// IDs or more (`max_wait` in milliseconds): four million by default.
     pub fn reserve(&self, n: usize) -> Result<Block, Error> {
         let n = n as u64;
         if n == 0 {
             return Ok(Block::new(0, 0, self.node_bits));
         }
-        let first = self.claim_at(n, self.tick()).map_or_else(|| self.claim_and_wait(n), Ok)?;
+        let first = self.claim(n, self.tick(), IfAhead::Wait)?;
         Ok(Block::new(first, n, self.node_bits))
     }
 
     /// Fills a slice with consecutive IDs, claimed with one compare-and-swap.
     ///
-    /// It waits as [`reserve`](Self::reserve) does, and is the cheapest way to many IDs.
+    /// This is the fastest way to get many IDs. It waits as [`reserve`](Self::reserve) does.
     ///
     /// ```
     /// use pyflake::{Epoch, Generator, Node, Snowflake};
@@ -181,16 +172,16 @@ impl<C: Clock> Generator<C> {
     ///
     /// # Errors
     ///
-    /// As [`reserve`](Self::reserve); the slice is then as it was.
+    /// As [`reserve`](Self::reserve); the slice is then unchanged.
     pub fn fill(&self, ids: &mut [Snowflake]) -> Result<(), Error> {
         self.reserve(ids.len()).map(|block| block.write(ids))
     }
 
-    /// Issues IDs as [`Record`]s, taken apart and numbered from 1, without end: what the Python package's generator
-    /// yields.
+    /// Issues IDs as [`Record`]s, numbered from 1, without end.
     ///
-    /// Each step waits as [`next_id`](Self::next_id) does. After an error the iterator can be asked again; only issued
-    /// IDs are numbered.
+    /// The generator of the Python package yields the same fields. Each step waits as
+    /// [`next_id`](Self::next_id) does. The iterator continues after an error. Only issued IDs get
+    /// a number.
     ///
     /// ```
     /// use pyflake::{Epoch, Generator, Node};
@@ -206,13 +197,13 @@ impl<C: Clock> Generator<C> {
         Records { generator: self, issued: 0 }
     }
 
-    /// The epoch the IDs count from.
+    /// The epoch from which IDs count.
     #[must_use]
     pub fn epoch(&self) -> Epoch {
         self.epoch
     }
 
-    /// The node that issues.
+    /// The node whose IDs are issued.
     #[must_use]
     pub fn node(&self) -> Node {
         self.node
@@ -223,7 +214,7 @@ impl<C: Clock> Generator<C> {
         self.max_wait
     }
 
-    /// The clock it reads.
+    /// The clock of the generator.
     #[must_use]
     pub fn clock(&self) -> &C {
         &self.clock
@@ -235,7 +226,7 @@ impl<C: Clock> Generator<C> {
         self.check().is_ok()
     }
 
-    /// What the generator has gone through: waits, lost races, the clock's lead over the wall.
+    /// Counters of the generator: waits, lost races, the clock's lead over the wall clock.
     ///
     /// ```
     /// use pyflake::{Epoch, Generator, Node};
@@ -260,175 +251,58 @@ impl<C: Clock> Generator<C> {
         }
     }
 
-    /// Opens the window of a lease, in Unix milliseconds, unless another lease of this process governs the node's.
+    /// Opens the window `floor..until` of a lease, in Unix milliseconds.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NodeInUse`] if another lease of this process owns the node's window.
     pub(crate) fn open(&self, floor: u64, until: u64) -> Result<(), Error> {
-        if !self.timeline.govern() {
+        if !self.timeline.begin_lease() {
             return Err(Error::NodeInUse { node: self.node, leased: true });
         }
         self.timeline.open(self.tick_at(floor), self.tick_at(until));
         Ok(())
     }
 
-    /// Extends the window of a lease, in Unix milliseconds.
+    /// Extends the window of a lease to the Unix millisecond `until`.
     pub(crate) fn extend(&self, until: u64) {
         self.timeline.extend(self.tick_at(until));
     }
 
-    /// The first Unix millisecond past the window; `None` where issue is closed.
+    /// The first Unix millisecond past the window; `None` if no window is open.
     pub(crate) fn window_end(&self) -> Option<u64> {
         self.timeline.limit().map(|limit| self.epoch.unix_millis(limit))
     }
 
-    /// Ends the window of a lease, and returns the Unix millisecond after the last one that an ID was issued in.
+    /// Ends the window of a lease, and returns the first Unix millisecond without an issued ID.
     pub(crate) fn end(&self) -> u64 {
-        self.epoch.unix_millis(layout::tick_of_slot(layout::end_of_begun_tick(self.timeline.abandon())))
+        self.epoch.unix_millis(layout::tick_of_slot(layout::end_of_begun_tick(self.timeline.end_lease())))
     }
 
-    /// The first Unix millisecond that has an ID left.
+    /// The first Unix millisecond that has a free slot.
     pub(crate) fn next_time(&self) -> u64 {
         self.epoch.unix_millis(layout::tick_of_slot(self.timeline.free()))
     }
 
-    /// The tick of a Unix millisecond; at most the end of 42 bits, and 0 before the epoch.
+    /// The tick of a Unix millisecond: 0 before the epoch, and at most the end of 42 bits.
     fn tick_at(&self, unix_millis: u64) -> u64 {
         unix_millis.saturating_sub(self.epoch.as_unix_millis()).min(layout::TICKS)
     }
 
-    /// Refuses where the generator can issue no more.
+    /// Fails if no window is open.
     pub(crate) fn check(&self) -> Result<(), Error> {
         if self.timeline.limit().is_none() { Err(self.closed()) } else { Ok(()) }
     }
 
-    /// Why the timeline is closed: a node without a lease is closed by a fork alone.
-    fn closed(&self) -> Error {
+    /// The reason why no window is open. Only a fork closes the timeline of a node without a lease.
+    pub(super) fn closed(&self) -> Error {
         if self.leased && self.process.is_current() { Error::LeaseLost } else { Error::Forked }
-    }
-
-    /// Issues an ID in a tick that the clock has reached, if there is one left.
-    pub(crate) fn issue_at(&self, tick: u64) -> Option<Snowflake> {
-        self.claim_at(1, tick).map(|slot| self.id(slot))
-    }
-
-    /// Claims a run of `n` IDs in a tick that the clock has reached, if there are so many left.
-    pub(crate) fn reserve_at(&self, n: usize, tick: u64) -> Option<Block> {
-        self.claim_run(Wanted::exactly(n as u64), tick).map(|run| self.block(run))
-    }
-
-    /// Claims up to `n` IDs, at least 1, in a tick that the clock has reached, if there are any left.
-    pub(crate) fn reserve_some_at(&self, n: usize, tick: u64) -> Option<Block> {
-        self.claim_run(Wanted { least: 1, most: n as u64 }, tick).map(|run| self.block(run))
-    }
-
-    fn block(&self, run: Run) -> Block {
-        Block::new(run.first, run.len, self.node_bits)
-    }
-
-    /// The clock's tick. Before the epoch this wraps to one far past 42 bits, which the timeline leaves to the slow path.
-    #[inline]
-    pub(crate) fn tick(&self) -> u64 {
-        self.clock.unix_millis().wrapping_sub(self.epoch.as_unix_millis())
-    }
-
-    /// Claims a slot of the clock's tick by addition, or returns that tick.
-    #[inline]
-    pub(crate) fn add(&self) -> Result<u64, u64> {
-        self.timeline.add(|| self.tick())
-    }
-
-    /// Claims `n` slots that need no wait at a tick that the clock has reached; returns the first of them.
-    ///
-    /// `None` leaves the reason to [`claim_within`](Self::claim_within), which reads the clock at full resolution.
-    #[inline]
-    pub(crate) fn claim_at(&self, n: u64, tick: u64) -> Option<u64> {
-        self.claim_run(Wanted::exactly(n), tick).map(|run| run.first)
-    }
-
-    #[inline]
-    pub(crate) fn id(&self, slot: u64) -> Snowflake {
-        Snowflake::from(layout::id(slot, self.node_bits))
-    }
-
-    #[inline(never)]
-    fn claim_run(&self, wanted: Wanted, tick: u64) -> Option<Run> {
-        let at = Instant { tick, reach: tick };
-        let claim = self.timeline.claim(wanted, self.spread, &self.counters.lost_races, || Ok::<_, Infallible>(at));
-        claim.unwrap_or_else(|never| match never {}).ok()
-    }
-
-    /// Claims `n` slots that can be handed out at once.
-    #[cold]
-    #[inline(never)]
-    fn claim_now(&self, n: u64) -> Result<u64, Error> {
-        match self.claim_within(n, Duration::ZERO)? {
-            Ok(run) => Ok(run.first),
-            Err(last_tick) => Err(Error::Exhausted { retry_after: self.time_until_due(last_tick) }),
-        }
-    }
-
-    /// Claims `n` slots and waits until they can be handed out.
-    #[cold]
-    #[inline(never)]
-    fn claim_and_wait(&self, n: u64) -> Result<u64, Error> {
-        let run = match self.claim_within(n, self.max_wait)? {
-            Ok(run) => run,
-            Err(last_tick) => {
-                return Err(Error::WaitTooLong { wait: self.time_until_due(last_tick), max_wait: self.max_wait });
-            }
-        };
-        let last_tick = layout::tick_of_slot(run.first + n - 1);
-        if run.ahead && !self.time_until_due(last_tick).is_zero() {
-            let due = Duration::from_millis(self.epoch.unix_millis(last_tick)).saturating_sub(self.max_lead);
-            let waited = self.wait.until(&self.clock, due, self.max_wait);
-            self.count_wait(waited.inspect_err(|error| trace::stalled(self.node, error))?);
-        }
-        Ok(run.first)
-    }
-
-    /// Counts that a caller waited, and for how long, and tells it.
-    pub(crate) fn count_wait(&self, waited: Duration) {
-        self.counters.waits.add(1);
-        self.counters.waited.add(u64::try_from(waited.as_nanos()).unwrap_or(u64::MAX));
-        trace::waited(self.node, waited);
-    }
-
-    /// Claims `n` slots that can be handed out in at most `patience`, or says the tick they would end in.
-    fn claim_within(&self, n: u64, patience: Duration) -> Result<Result<Run, u64>, Error> {
-        let claim = self.timeline.claim(Wanted::exactly(n), self.spread, &self.counters.lost_races, || {
-            let now = self.clock.unix_time();
-            let tick = self.epoch.tick(whole_millis(now))?;
-            // Past the end of time the limit refuses, so the reach need not.
-            let latest = whole_millis(now.saturating_add(self.max_lead).saturating_add(patience));
-            Ok::<_, Error>(Instant { tick, reach: latest - self.epoch.as_unix_millis() })
-        })?;
-        match claim {
-            Ok(run) => Ok(Ok(run)),
-            Err(Refusal::Ahead { last_tick }) => Ok(Err(last_tick)),
-            Err(Refusal::Closed) => Err(self.closed()),
-            Err(Refusal::Limit { last_tick, limit }) => {
-                let end = self.epoch.unix_millis(last_tick);
-                Err(if limit == layout::TICKS {
-                    Error::EndOfTime { epoch: self.epoch.as_unix_millis(), now: end }
-                } else {
-                    Error::PastLease { end, until: self.epoch.unix_millis(limit) }
-                })
-            }
-        }
-    }
-
-    /// The time until a tick, by the generator's clock.
-    fn time_until(&self, tick: u64) -> Duration {
-        Duration::from_millis(self.epoch.unix_millis(tick)).saturating_sub(self.clock.unix_time())
-    }
-
-    /// The time until IDs of a tick may be handed out.
-    fn time_until_due(&self, tick: u64) -> Duration {
-        self.time_until(tick).saturating_sub(self.max_lead)
     }
 }
 
 /// The endless iterator of [`Generator::records`].
 #[derive(Debug)]
-#[must_use = "iterators are lazy: nothing is issued until it is asked"]
+#[must_use = "iterators are lazy: an ID is issued by each call of next()"]
 pub struct Records<'a, C = SystemClock> {
     generator: &'a Generator<C>,
     issued: u64,

@@ -1,7 +1,8 @@
-//! Who gets which slot: the engine.
+//! The engine: issues IDs by claiming slots.
 
 mod block;
 mod builder;
+mod claim;
 mod generator;
 pub(crate) mod registry;
 #[cfg(feature = "std")]
@@ -16,12 +17,14 @@ mod walk;
 
 pub use block::Block;
 pub use builder::GeneratorBuilder;
+#[cfg(feature = "std")]
 pub use generator::{Generator, Records};
 #[cfg(feature = "std")]
 pub use sharded::ShardedGenerator;
 pub use stats::Stats;
 #[cfg(feature = "std")]
 pub(crate) use switch::{POSITIONS, Switch};
+pub(crate) use wait::IfAhead;
 pub use wait::Wait;
 #[cfg(feature = "std")]
 pub(crate) use walk::Shards;

@@ -1,8 +1,8 @@
-//! The one [`Timeline`] that this process has for each epoch and node, kept for as long as the process lives.
+//! The process-wide list of timelines: one [`Timeline`] for each epoch and node.
 //!
-//! Sharing is what makes twin generators safe: however many are built for one node, one after the other or at once,
-//! they claim from one word. Keeping the timeline makes destroy and create, or a renewal back to an earlier node,
-//! continue where the node stopped.
+//! All generators of one epoch and node claim from one word, so twin generators repeat nothing. A
+//! timeline lives as long as the process. So a generator that is destroyed and built again, or a
+//! renewal back to an earlier node, continues where the node stopped.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -14,10 +14,11 @@ use crate::fork::Guard;
 use crate::id::{Epoch, Node};
 use crate::issue::timeline::Timeline;
 
-/// A list that is only ever appended to, a link at a time by compare-and-swap.
+/// The first link of the list. The list only grows; compare-and-swap appends a link.
 ///
-/// It has no lock on purpose: a process may fork while another of its threads is in here, and a lock held by a thread
-/// that the child does not have would never open again. It is walked when a generator is built, not when an ID is.
+/// The list has no lock, because of `fork`: the child would inherit a lock that a thread of the
+/// parent holds, and nobody would unlock it. Building a generator walks the list. Issuing an ID
+/// does not.
 static FIRST: Link = Link(OnceBox::new());
 
 struct Link(OnceBox<Entry>);
@@ -25,18 +26,24 @@ struct Link(OnceBox<Entry>);
 struct Entry {
     epoch: Epoch,
     node: Node,
-    /// Whether the node is used under leases. Never both: a claim made without one knows no window.
+    /// Whether the node is used under leases. A node is used in one of the two ways only: a
+    /// generator without a lease would claim outside the windows.
     leased: bool,
     timeline: Arc<Timeline>,
     next: Link,
 }
 
-/// The timeline of an epoch and a node, made if there is none yet: under a lease closed at first, otherwise open.
+/// The timeline of an epoch and a node. The first call makes it: closed under a lease, else open.
+///
+/// # Errors
+///
+/// [`Error::NodeInUse`] if the node is used in the other way, with or without leases;
+/// [`Error::NoForkGuard`] if the fork guard cannot be installed.
 pub(crate) fn timeline(epoch: Epoch, node: Node, leased: bool) -> Result<Arc<Timeline>, Error> {
     GUARD.install()?;
     let mut link = &FIRST;
     loop {
-        // Whoever loses the race to append finds the winner's entry here, and looks on behind it.
+        // A thread that loses the race to append gets the winner's entry, and continues behind it.
         let entry = link.0.get_or_init(|| {
             let timeline = Arc::new(if leased { Timeline::closed() } else { Timeline::open_ended() });
             Box::new(Entry { epoch, node, leased, timeline, next: Link(OnceBox::new()) })
@@ -54,7 +61,7 @@ pub(crate) fn timeline(epoch: Epoch, node: Node, leased: bool) -> Result<Arc<Tim
 
 static GUARD: Guard = Guard::new(close_all);
 
-/// Closes every timeline, in the child of a fork. It uses atomic operations alone.
+/// Closes every timeline in the child of a fork. It uses atomic operations only.
 extern "C" fn close_all() {
     let mut link = &FIRST;
     while let Some(entry) = link.0.get() {

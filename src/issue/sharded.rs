@@ -1,4 +1,4 @@
-//! More than one node at once, for more than 4096 IDs a millisecond.
+//! `ShardedGenerator`: several nodes at once, for more than 4096 IDs in a millisecond.
 
 use core::ops::RangeInclusive;
 use core::time::Duration;
@@ -13,26 +13,31 @@ use crate::issue::stats::Stats;
 use crate::issue::walk::Shards;
 use crate::layout::MAX_SEED;
 
-/// Issues IDs on several nodes at once, one pid with up to 32 seeds: for more than 4096 IDs a millisecond, and for
-/// threads that must not wait for each other.
+/// Issues IDs on several nodes at once: one pid with up to 32 seeds.
 ///
-/// Each seed is a shard, a [`Generator`] with a timeline on a cache line of its own. A thread issues from one shard, its
-/// home, as long as that has IDs left in the millisecond; then it makes another its home, and waits only when all are
-/// used up. With 32 shards that is after 131,072 IDs a millisecond
-/// (fewer after a pause with [`spread_sequence`](GeneratorBuilder::spread_sequence)).
+/// Use it for more than 4096 IDs in a millisecond, or for threads that must not wait for each
+/// other.
+///
+/// Each seed is a shard: a [`Generator`] with its own timeline on its own cache line. A thread
+/// issues from one shard, its home, until the home has no ID left in the millisecond. Then another
+/// shard becomes its home. It waits only when all shards are used up: with 32 shards, after 131,072
+/// IDs in a millisecond (fewer after a pause with
+/// [`spread_sequence`](GeneratorBuilder::spread_sequence)).
 ///
 /// # Order
 ///
-/// - IDs are **unique**, as always, also among shards.
-/// - The IDs of one **shard** (those with one seed) increase, whichever threads they go to.
-/// - All IDs together are sorted by **millisecond**: a call that begins after another has returned does not get an ID of
-///   an earlier millisecond, if the clock does not show it an earlier time (as the processor's counter may by some
-///   nanoseconds, and a [`CoarseClock`](crate::CoarseClock) by its age). Within a millisecond they are in no order, not
-///   even a thread's own, as the thread may move. (Sorted to within `k` places, in other words, where `k` is 4096 times
-///   the number of shards.)
+/// - All IDs are **unique**, also across shards.
+/// - The IDs of one **shard** (those with one seed) increase, in whichever threads.
+/// - All IDs are sorted by **millisecond**: a call that begins after another call returned gets no
+///   ID of an earlier millisecond, unless its clock reads an earlier time. (The processor's counter
+///   may differ by some nanoseconds between cores, a [`CoarseClock`](crate::CoarseClock) by its
+///   age.)
+/// - Within a millisecond the IDs have no order, not even those of one thread, because the thread
+///   may change its home. So the IDs are sorted to within `k` places, where `k` is 4096 times the
+///   number of shards.
 ///
-/// All the seeds must be this process's own, and no lease guards them: those of a
-/// [`ShardedLeasedGenerator`](crate::lease::ShardedLeasedGenerator) are.
+/// No other process may use these nodes, and no lease checks that. For nodes under leases, use
+/// [`ShardedLeasedGenerator`](crate::lease::ShardedLeasedGenerator).
 ///
 /// ```
 /// use pyflake::{Epoch, ShardedGenerator, Snowflake};
@@ -50,7 +55,7 @@ use crate::layout::MAX_SEED;
 /// ```
 #[derive(Debug)]
 pub struct ShardedGenerator<C = SystemClock> {
-    /// At least one.
+    /// At least one shard.
     shards: Box<[Generator<C>]>,
     max_wait: Duration,
 }
@@ -68,15 +73,16 @@ impl<C: Clock> Shards for [Generator<C>] {
         self.get(index)
     }
 
-    /// Never called, as there is at least one.
+    /// Never called: every shard is present.
     fn none(&self) -> Error {
         Error::NoSeeds { first: 0, last: 0 }
     }
 }
 
 impl ShardedGenerator {
-    /// Makes a sharded generator on the [`SystemClock`] from a pid and a range of seeds, 0 to 31 each, with the waits of
-    /// [`Generator::new`].
+    /// Makes a sharded generator of a pid and a range of seeds, 0 to 31 each.
+    ///
+    /// It uses the [`SystemClock`] and waits as a generator of [`Generator::new`].
     ///
     /// # Errors
     ///
@@ -87,12 +93,15 @@ impl ShardedGenerator {
 }
 
 impl<C: Clock + Clone> GeneratorBuilder<C> {
-    /// Builds a [`ShardedGenerator`] of the builder's pid and a range of seeds, 0 to 31; its own seed does not matter.
+    /// Builds a [`ShardedGenerator`] of the builder's pid and a range of seeds, 0 to 31.
+    ///
+    /// The builder's own seed is not used.
     ///
     /// ```
     /// use pyflake::{CoarseClock, Epoch, Generator, Node};
     ///
-    /// let builder = Generator::builder(Epoch::TWITTER, Node::new(2, 0)?).clock(CoarseClock::new()?);
+    /// let node = Node::new(2, 0)?;
+    /// let builder = Generator::builder(Epoch::TWITTER, node).clock(CoarseClock::new()?);
     /// let generator = builder.build_sharded(0..=7)?;
     /// assert_eq!(generator.shard_count(), 8);
     /// # Ok::<(), pyflake::Error>(())
@@ -100,8 +109,9 @@ impl<C: Clock + Clone> GeneratorBuilder<C> {
     ///
     /// # Errors
     ///
-    /// [`Error::NoSeeds`] for an empty range, [`Error::SeedOutOfRange`] for one that goes past 31,
-    /// [`Error::LeadOutOfRange`] with any [`max_lead`](Self::max_lead), otherwise as [`build`](Self::build).
+    /// [`Error::NoSeeds`] for an empty range, [`Error::SeedOutOfRange`] for a seed above 31,
+    /// [`Error::LeadOutOfRange`] for any [`max_lead`](Self::max_lead) above zero; otherwise as
+    /// [`build`](Self::build).
     pub fn build_sharded(self, seeds: RangeInclusive<u64>) -> Result<ShardedGenerator<C>, Error> {
         let (first, last) = (*seeds.start(), *seeds.end());
         if first > last {
@@ -111,7 +121,7 @@ impl<C: Clock + Clone> GeneratorBuilder<C> {
             return Err(Error::SeedOutOfRange { seed: last });
         }
         if !self.longest_lead().is_zero() {
-            // IDs of one shard that are ahead of another's would undo the order by millisecond.
+            // A lead in one shard would break the order by millisecond across shards.
             return Err(Error::LeadOutOfRange { max_lead: self.longest_lead(), limit: Duration::ZERO });
         }
         let pid = u64::from(self.pid());
@@ -121,8 +131,9 @@ impl<C: Clock + Clone> GeneratorBuilder<C> {
 }
 
 impl<C: Clock> ShardedGenerator<C> {
-    /// Issues an ID, of the thread's home or of the next shard that has one; waits as [`Generator::next_id`] does when
-    /// none has.
+    /// Issues an ID of the thread's home, or of another shard that has one.
+    ///
+    /// It waits as [`Generator::next_id`] does when all shards are used up.
     ///
     /// # Errors
     ///
@@ -132,18 +143,20 @@ impl<C: Clock> ShardedGenerator<C> {
         self.shards.next_id()
     }
 
-    /// Issues an ID if any shard has one without waiting.
+    /// Issues an ID, or fails at once if every shard would need a wait.
     ///
     /// # Errors
     ///
-    /// [`Error::Exhausted`] if none has, otherwise as [`Generator::next_id`].
+    /// [`Error::Exhausted`] if all shards are used up; otherwise as [`Generator::next_id`].
     #[inline]
     pub fn try_next_id(&self) -> Result<Snowflake, Error> {
         self.shards.try_next_id()
     }
 
-    /// Claims a run of `n` consecutive IDs of one shard, the first that has so many left in this millisecond; waits as
-    /// [`Generator::reserve`] does when none has, and for a longer run.
+    /// Claims a run of `n` consecutive IDs of one shard.
+    ///
+    /// It takes the first shard with so many IDs left in this millisecond. If no shard has, it
+    /// waits as [`Generator::reserve`] does.
     ///
     /// # Errors
     ///
@@ -152,31 +165,33 @@ impl<C: Clock> ShardedGenerator<C> {
         self.shards.reserve(n)
     }
 
-    /// Fills a slice with IDs, in runs of consecutive ones; each run is of another shard or millisecond.
+    /// Fills a slice with runs of consecutive IDs.
     ///
-    /// It waits only when all shards are used up, each time for at most `max_wait`.
+    /// Each run is of another shard or millisecond. It waits only when all shards are used up, each
+    /// time for at most `max_wait`.
     ///
     /// # Errors
     ///
-    /// [`Error::WaitTooLong`] at once if that many IDs take longer than `max_wait`, otherwise as [`Generator::next_id`].
-    /// The slice may then be filled in part, with IDs that are issued to nobody else.
+    /// [`Error::WaitTooLong`], at once, if that many IDs take longer than `max_wait`; otherwise as
+    /// [`Generator::next_id`]. The front of the slice may then hold new IDs. They are not issued
+    /// again.
     pub fn fill(&self, ids: &mut [Snowflake]) -> Result<(), Error> {
         self.shards.fill(ids, self.max_wait)
     }
 
-    /// How many shards there are, 1 to 32.
+    /// The number of shards, 1 to 32.
     #[must_use]
     pub fn shard_count(&self) -> usize {
         self.shards.len()
     }
 
-    /// The epoch the IDs count from.
+    /// The epoch from which IDs count.
     #[must_use]
     pub fn epoch(&self) -> Epoch {
         self.shards[0].epoch()
     }
 
-    /// What the shards have gone through, all together; `lead` is the longest of theirs.
+    /// The sums of the shards' counters; `lead` is the longest lead.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.shards.stats().unwrap_or_default()

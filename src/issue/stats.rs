@@ -1,36 +1,38 @@
-//! Counters of a generator.
+//! `Stats`: the counters of a generator.
 
 use core::time::Duration;
 
 use crate::clock::ClockStats;
 use crate::sync::Counter;
 
-/// What a [`Generator`](crate::Generator) has gone through: plain data, for logs and metrics.
+/// Counters of a [`Generator`](crate::Generator), for logs and metrics.
 ///
-/// Nothing of it is counted on the path of an ID that neither waits nor races.
+/// An ID that neither waits nor loses a race writes no counter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Stats {
-    /// How often a caller waited for a later millisecond, because this one's 4096 IDs were issued, a run was longer,
-    /// or the clock was behind.
+    /// How often a caller waited for a later millisecond: this one was full, a run did not fit it,
+    /// or the clock was behind the issued IDs.
     pub waits: u64,
-    /// The time that callers waited, all together.
+    /// The sum of those waits.
     pub waited: Duration,
-    /// How often a compare-and-swap failed, nearly always because another thread was faster: at the begin of a
-    /// millisecond, and for runs.
+    /// How often a compare-and-swap failed, nearly always because another thread was faster. Only
+    /// the first IDs of a millisecond and runs use one.
     pub lost_races: u64,
-    /// What the generator's clock says of itself.
+    /// The counters of the generator's clock.
     pub clock: ClockStats,
-    /// How far the node is ahead of the generator's clock: by the IDs of callers that wait, by a burst under
-    /// [`max_lead`](crate::GeneratorBuilder::max_lead), or by an ID it was told to
+    /// How far the last claimed ID is ahead of the generator's clock.
+    ///
+    /// Three things put it ahead: callers that wait, a burst under
+    /// [`max_lead`](crate::GeneratorBuilder::max_lead), and
     /// [`resume_after`](crate::GeneratorBuilder::resume_after).
     pub lead: Duration,
-    /// How much is left of the lease's window, by the generator's clock; `None` without a lease.
+    /// The rest of the lease's window, by the generator's clock; `None` without a lease.
     pub window_left: Option<Duration>,
 }
 
-/// The numbers of one generator that only its slow paths write.
+/// The counters that the slow paths of one generator write.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) waits: Counter,

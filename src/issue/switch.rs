@@ -1,4 +1,4 @@
-//! The current generators out of one for each node, switched while other threads use them.
+//! `Switch`: the current generators of a client or a lease, replaced while threads use them.
 
 use core::array;
 use std::sync::Arc;
@@ -12,26 +12,29 @@ use crate::issue::builder::GeneratorBuilder;
 use crate::issue::generator::Generator;
 use crate::sync::{AtomicU32, Ordering};
 
-/// The current generator of each position, of those built so far.
+/// The current generator of each position.
 ///
-/// A client and a lease have the one position 0. The shards of a sharded lease have a position each.
+/// A client and a lease have one position, 0. A sharded lease has one for each shard.
 ///
-/// Generators stay once they are built, so that a thread may use one while another switches, and a switch back to a
-/// node goes on where the node stopped. There are at most 1024 of them, and no lock. Clones are the same switch: the
-/// keeper of a lease moves it, and those who issue follow.
+/// A generator stays for as long as the switch lives. So a thread may use it while another thread
+/// replaces it, and a return to a node continues its timeline. There are at most 1024 generators,
+/// one for each node. There is no lock. Clones share one state: the keeper of a lease changes the
+/// current generator, and callers that issue follow.
 #[derive(Debug)]
 pub(crate) struct Switch<C>(Arc<Generators<C>>);
 
 #[derive(Debug)]
 struct Generators<C> {
     builder: GeneratorBuilder<C>,
-    /// Of each position: the index of the node, with SPECIFIED since the first one and PRESENT while there is one.
+    /// For each position: the index of its node, the flag SPECIFIED since the first node, and the
+    /// flag PRESENT while a generator is current.
     current: [AtomicU32; POSITIONS],
-    /// By the index of the node; here and not in a box, which would be one more step on the way to each ID.
+    /// By the index of the node. The array is inline: a box would add a load to the path of each
+    /// ID.
     built: [OnceBox<Generator<C>>; Node::COUNT],
 }
 
-/// How many generators may be current at once.
+/// The number of generators that may be current at once.
 pub(crate) const POSITIONS: usize = 32;
 
 const SPECIFIED: u32 = 1 << 16;
@@ -44,7 +47,7 @@ impl<C> Clone for Switch<C> {
 }
 
 impl<C: Clock + Clone> Switch<C> {
-    /// A switch without a current generator; the node of the builder does not matter.
+    /// A switch without a current generator. The builder's node is not used.
     pub(crate) fn new(builder: GeneratorBuilder<C>) -> Self {
         let built = array::from_fn(|_| OnceBox::new());
         let current = array::from_fn(|_| AtomicU32::new(0));
@@ -55,7 +58,7 @@ impl<C: Clock + Clone> Switch<C> {
         self.0.builder.epoch()
     }
 
-    /// The generator of a node, if it was built.
+    /// The generator of a node; `None` if it is not built yet.
     fn built(&self, node: Node) -> Option<&Generator<C>> {
         self.0.built.get(usize::from(node.index()))?.get()
     }
@@ -69,7 +72,8 @@ impl<C: Clock + Clone> Switch<C> {
     /// The current generator of a position; `None` past the last position.
     #[inline]
     pub(crate) fn get_at(&self, position: usize) -> Option<&Generator<C>> {
-        // Acquire: pairs with the Release store in `point`; publishes the generator that the word names.
+        // Acquire: pairs with the Release store in `point`; publishes the generator that the word
+        // names.
         let current = self.0.current.get(position)?.load(Ordering::Acquire);
         if current & PRESENT == 0 {
             return None;
@@ -77,32 +81,36 @@ impl<C: Clock + Clone> Switch<C> {
         self.built(node_of(current))
     }
 
-    /// The current node, or the last one, and whether it is current.
+    /// The last node of position 0, and whether its generator is current.
     pub(crate) fn node(&self) -> (Option<Node>, bool) {
-        // Relaxed: a look, as true as any a moment later.
+        // Relaxed: a report, which reads nothing else.
         let current = self.0.current[0].load(Ordering::Relaxed);
         ((current & SPECIFIED != 0).then(|| node_of(current)), current & PRESENT != 0)
     }
 
-    /// Makes a node current, whether or not another one is.
+    /// Makes a node current at position 0, and replaces the current one.
     pub(crate) fn set(&self, node: Node) -> Result<(), Error> {
         self.generator(node)?.check()?;
         self.point(0, node);
         Ok(())
     }
 
-    /// Makes a node that has a generator the current one of a position.
+    /// Makes a node current at a position. Its generator must be built.
     pub(crate) fn point(&self, position: usize, node: Node) {
         if let Some(current) = self.0.current.get(position) {
-            // Release: as in `get_at`.
+            // Release: pairs with the Acquire load in `get_at`; publishes the generator.
             current.store(present(node), Ordering::Release);
         }
     }
 
-    /// Makes a node current, if no other one is.
+    /// Makes a node current at position 0, if none is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::GeneratorExists`] if one is; otherwise as [`GeneratorBuilder::build`].
     pub(crate) fn set_first(&self, node: Node) -> Result<(), Error> {
         self.generator(node)?.check()?;
-        // Release: as in `get_at`.
+        // Release: pairs with the Acquire load in `get_at`; publishes the generator.
         self.0.current[0]
             .fetch_update(Ordering::Release, Ordering::Relaxed, |current| {
                 (current & PRESENT == 0).then_some(present(node))
@@ -111,21 +119,21 @@ impl<C: Clock + Clone> Switch<C> {
             .map_err(|current| Error::GeneratorExists { node: node_of(current) })
     }
 
-    /// Leaves position 0 without a current generator, and says whether it had one.
+    /// Removes the current generator of position 0, and returns whether there was one.
     pub(crate) fn clear(&self) -> bool {
         self.clear_at(0)
     }
 
-    /// Leaves a position without a current generator, and says whether it had one.
+    /// Removes the current generator of a position, and returns whether there was one.
     pub(crate) fn clear_at(&self, position: usize) -> bool {
-        // Release: nothing is published, but a later switch builds on it.
+        // Release: publishes nothing by itself; keeps the order for an Acquire load in `get_at`.
         let clear = |current: &AtomicU32| current.fetch_and(!PRESENT, Ordering::Release) & PRESENT != 0;
         self.0.current.get(position).is_some_and(clear)
     }
 
-    /// The generator of a node, built if there is none yet.
+    /// The generator of a node. Builds it at the first call.
     pub(crate) fn generator(&self, node: Node) -> Result<&Generator<C>, Error> {
-        // Two threads may build one each; the second is dropped before anyone has used it.
+        // Two threads may build one each. The second one is dropped unused.
         self.0.built[usize::from(node.index())]
             .get_or_try_init(|| self.0.builder.clone().node(node).build().map(Box::new))
     }

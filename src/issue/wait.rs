@@ -1,4 +1,4 @@
-//! How a caller waits for the next millisecond.
+//! `Wait`: how a caller waits for the next millisecond.
 
 use core::time::Duration;
 
@@ -6,39 +6,56 @@ use crate::clock::Clock;
 use crate::error::Error;
 use crate::sync::{Backoff, sleep, spin_loop};
 
-/// How a caller spends the rest of a millisecond whose 4096 IDs are issued.
+/// How a caller waits for the end of a millisecond whose 4096 IDs are issued.
 ///
-/// The IDs are the same whichever way; this is a choice between processor time and delay.
+/// The choice trades processor time for delay. The IDs are the same.
 ///
-/// Without the feature `std` nothing can be slept with, and no other clock can be looked at: all of them spin, and take
-/// the generator's clock for stalled when it has not moved on in some 30 million looks (a second, where a look takes 30
-/// ns), whatever `max_wait` is. A wait then has the length that this clock gives it, which is none if it stands still.
+/// Without the feature `std` the crate can neither sleep nor read a second clock. Then every choice
+/// spins and `max_wait` does not bound the wait. The call fails with
+/// [`Error::ClockStalled`](crate::Error::ClockStalled) when the generator's clock has not moved in
+/// some 30 million reads: a second, if a read takes 30 ns. Its `waited` comes from the generator's
+/// clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Wait {
-    /// Sleeps until shortly before the boundary, then spins a little and yields: the default.
+    /// Sleeps until shortly before the boundary, then spins and yields: the default.
     ///
-    /// It reaches nearly all of 4096 IDs a millisecond with a fraction of a core.
+    /// It issues nearly 4096 IDs in a millisecond with a fraction of a core.
     #[default]
     Adaptive,
-    /// Spins until the boundary without giving up the core: the shortest delay, and a whole core while it waits.
+    /// Spins until the boundary: the shortest delay. It uses a whole core while it waits.
     Spin,
-    /// Sleeps for this long, and again until the boundary has passed: the least processor time.
+    /// Sleeps for this long, repeatedly until the boundary has passed: the least processor time.
     ///
-    /// The system adds to each sleep (some 50 to 100 µs on Linux), so a full millisecond is seldom used at once.
+    /// The system adds some 50 to 100 µs to each sleep on Linux, so the caller misses part of the
+    /// next millisecond.
     Sleep(Duration),
 }
 
-/// How long before the boundary [`Wait::Adaptive`] wakes up. Linux lets a sleep run 50 µs over by default
-/// (`timer_slack_ns`), and waking takes as long again; measured: 85 µs in the median, 100 µs in 99 of 100.
+/// How long before the boundary [`Wait::Adaptive`] wakes up.
+///
+/// By default Linux ends a sleep up to 50 µs late (`timer_slack_ns`), and waking takes as long
+/// again. Measured: 85 µs in the median, 100 µs in 99 of 100 sleeps.
 const EARLY: Duration = Duration::from_micros(110);
 
-/// The longest single sleep of [`Wait::Adaptive`]: the clock may be set forward meanwhile.
+/// The longest single sleep of [`Wait::Adaptive`]. The clock may be set forward during a sleep.
 const NAP: Duration = Duration::from_millis(10);
 
+/// Whether a call waits for slots that lie ahead of the clock.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum IfAhead {
+    /// Wait, for at most `max_wait`.
+    Wait,
+    /// Return [`Error::Exhausted`] at once.
+    Fail,
+}
+
 impl Wait {
-    /// Waits until the clock shows the Unix time `until`, or it has had `patience` more than it needed; answers
-    /// how long that took.
+    /// Waits until the clock reads the Unix time `until`, and returns how long that took.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ClockStalled`] if it takes `patience` longer than the clock said at the start.
     #[cold]
     #[inline(never)]
     pub(crate) fn until(self, clock: &impl Clock, until: Duration, patience: Duration) -> Result<Duration, Error> {
@@ -51,13 +68,13 @@ impl Wait {
                 return Ok(watch.waited(now));
             };
             if watch.is_over(now, longest) {
-                // The slot stays claimed and is lost, which is the safe side.
+                // The slots stay claimed and are lost: they are never issued.
                 return Err(Error::ClockStalled { waited: watch.waited(now) });
             }
             match self {
                 Wait::Adaptive => match rest.checked_sub(EARLY) {
                     Some(nap) => sleep(nap.min(NAP)),
-                    // Without std this would not yield, but spin for longer and longer.
+                    // Only with std does `snooze` yield. Without it each call spins longer.
                     None if cfg!(feature = "std") => backoff.snooze(),
                     None => spin_loop(),
                 },
@@ -69,7 +86,7 @@ impl Wait {
     }
 }
 
-/// How long a wait takes, by another clock than the one that is waited for.
+/// Measures a wait by std's clock, and not by the generator's.
 #[cfg(feature = "std")]
 struct Watch(std::time::Instant);
 
@@ -88,22 +105,22 @@ impl Watch {
     }
 }
 
-/// How long a wait takes, where there is no other clock than the one that is waited for: a wait is over when that has
-/// been looked at many times without moving on.
+/// Measures a wait by the generator's clock, and counts the reads in which that clock did not move.
 #[cfg(not(feature = "std"))]
 struct Watch {
     start: Duration,
     latest: Duration,
-    looks: u32,
+    /// Reads since the clock moved.
+    reads: u32,
 }
 
 #[cfg(not(feature = "std"))]
 impl Watch {
-    /// About a second, at 30 ns for a look and the pause after it.
-    const LOOKS: u32 = 1 << 25;
+    /// About a second, at 30 ns for a read and the pause after it.
+    const MAX_READS: u32 = 1 << 25;
 
     fn start(now: Duration) -> Self {
-        Watch { start: now, latest: now, looks: 0 }
+        Watch { start: now, latest: now, reads: 0 }
     }
 
     fn waited(&self, now: Duration) -> Duration {
@@ -112,9 +129,9 @@ impl Watch {
 
     fn is_over(&mut self, now: Duration, _: Duration) -> bool {
         if now > self.latest {
-            (self.latest, self.looks) = (now, 0);
+            (self.latest, self.reads) = (now, 0);
         }
-        self.looks += 1;
-        self.looks > Watch::LOOKS
+        self.reads += 1;
+        self.reads > Watch::MAX_READS
     }
 }

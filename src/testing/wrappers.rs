@@ -4,7 +4,7 @@
 use core::convert::Infallible;
 
 use crate::clock::ticker;
-use crate::issue::timeline::{Instant, Spread, Timeline, Wanted};
+use crate::issue::timeline::{Now, Spread, Timeline, Wanted};
 use crate::sync::Counter;
 
 /// A timeline that begins closed. Windows are in ticks, claims in slots.
@@ -42,9 +42,8 @@ impl Line {
 
     /// Claims `n` slots by compare-and-swap and returns the first.
     pub fn run(&self, n: u64, tick: u64) -> Option<u64> {
-        let at = Instant { tick, reach: tick };
-        let claim =
-            self.0.claim(Wanted::exactly(n), Spread::default(), &Counter::default(), || Ok::<_, Infallible>(at));
+        let now = || Ok::<_, Infallible>(Now::at(tick));
+        let claim = self.0.claim(Wanted::exactly(n), Spread::default(), &Counter::default(), now);
         claim.unwrap_or_else(|never| match never {}).ok().map(|run| run.first)
     }
 }

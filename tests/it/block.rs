@@ -41,7 +41,7 @@ fn a_dropped_block_is_lost_and_not_issued_again() {
 fn fill_writes_the_last_ids_of_all() {
     let clock = ManualClock::new(EPOCH.as_unix_millis() + MAX_TICK);
     let generator = Generator::builder(EPOCH, node(31, 31)).clock(clock).build().unwrap();
-    let mut ids = [Snowflake::default(); 4096];
+    let mut ids = vec![Snowflake::default(); 4096];
     assert_eq!(generator.fill(&mut ids), Ok(()));
     assert_eq!((check_consecutive(&ids), ids[4095]), (Ok(()), Snowflake::from(u64::MAX)));
 }

@@ -1,4 +1,5 @@
-//! The client, step by step as in the manual of the Python package: `cargo run --package pyflake-examples --example client`.
+//! The client, in the steps of the Python package's manual:
+//! `cargo run --package pyflake-examples --example client`.
 
 use pyflake::{Epoch, Error, PyflakeClient, TimeUnit, generate_seed};
 

@@ -1,4 +1,5 @@
-//! Worker threads that share one generator: `cargo run --release --package pyflake-examples --example workers`.
+//! Worker threads that share one generator:
+//! `cargo run --release --package pyflake-examples --example workers`.
 
 use std::sync::Arc;
 use std::thread;
@@ -11,7 +12,7 @@ const IDS: usize = 100_000;
 
 fn main() -> Result<(), Error> {
     let epoch = Epoch::from_unix_millis(1_555_301_520_000);
-    // Fine for an example; in production give each process a node of its own.
+    // A random node is enough for an example. In production give each process its own node.
     let node = Node::new(generate_seed(5)?, generate_seed(5)?)?;
     let generator = Arc::new(Generator::new(epoch, node)?);
 

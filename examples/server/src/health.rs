@@ -1,7 +1,8 @@
 //! `/health`: whether the server can issue IDs, for a load balancer and for people.
 //!
-//! Use it for readiness. For liveness it is too quick: a server that has lost its node is getting another one, and a new
-//! process would do no better. One that is unavailable for many windows on end is worth a restart all the same.
+//! Use it as a readiness check, and not as a liveness check: a server that has lost its node
+//! acquires another one, and a new process would do no better. Restart a server that stays
+//! unavailable for many windows.
 
 use std::sync::Arc;
 
@@ -26,7 +27,8 @@ pub(crate) struct Health {
 #[serde(rename_all = "lowercase")]
 enum Status {
     Ok,
-    /// IDs are issued, but not for long, or they do not fit a `BIGINT` any more: somebody should look.
+    /// IDs are issued, but the lease cannot be renewed or IDs no longer fit a `BIGINT`: alert
+    /// somebody.
     Degraded,
     /// No ID can be issued.
     Unavailable,
@@ -36,23 +38,23 @@ enum Status {
 struct Lease {
     #[serde(flatten)]
     state: LeaseState,
-    /// What is left of the window. Until then IDs are issued, whatever becomes of the store.
+    /// The rest of the window. IDs are issued for so long even if the store fails.
     window_millis: u128,
-    /// Why the store's last failing call failed, also if that is over.
+    /// The last error of the store, also if later calls succeeded.
     last_error: Option<String>,
 }
 
-/// Days until IDs run out.
+/// The time until IDs run out.
 #[derive(Debug, Serialize)]
 struct Left {
     days: u64,
-    /// The same for those that are stored as `BIGINT`.
+    /// Days until IDs no longer fit a `BIGINT`.
     bigint_days: u64,
 }
 
 pub(crate) async fn health(State(client): State<Arc<PyflakeClient>>) -> (StatusCode, Json<Health>) {
     let (lifetime, now) = (client.info().epoch.lifetime(), SystemClock::new().unix_millis());
-    // Looked at once: the keeper of the lease may change it at any moment.
+    // Read once: the keeper of the lease may change it at any moment.
     let state = client.lease().map(LeasedGenerator::state);
     let window = client.stats().window_left;
     let status = status(state, lifetime, now);
@@ -89,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_ends_issue_is_unavailable_and_what_soon_may_is_degraded() {
+    fn no_ids_is_unavailable_and_a_risk_of_no_ids_is_degraded() {
         let (lifetime, node) = (Epoch::TWITTER.lifetime(), Node::from_index(7).unwrap());
         let held = Some(LeaseState::Held { node, until: 0 });
         let degraded = Some(LeaseState::Degraded { node, until: 0, since: 0 });

@@ -1,4 +1,4 @@
-//! `/id` and `/ids`: what the server is for.
+//! `/id` and `/ids`: issue IDs.
 
 use std::sync::Arc;
 
@@ -12,10 +12,10 @@ use tokio::task::coop::consume_budget;
 use crate::inspect::Parts;
 use crate::refusal::Refusal;
 
-/// How many IDs a request may ask for: what a node issues in two and a half milliseconds.
+/// The most IDs of a request. A node issues them in two and a half milliseconds.
 const MOST: usize = 10_000;
 
-/// An ID with its parts.
+/// Issues one ID, and returns it with its fields.
 pub(crate) async fn one(State(client): State<Arc<PyflakeClient>>) -> Result<Json<Parts>, Refusal> {
     let id = client.generate_async().await?;
     Ok(Json(Parts::of(id, client.info().epoch)))
@@ -23,7 +23,7 @@ pub(crate) async fn one(State(client): State<Arc<PyflakeClient>>) -> Result<Json
 
 #[derive(Deserialize)]
 pub(crate) struct Batch {
-    /// A text, so that this file says what is wrong with it.
+    /// A text, so that `n` below returns this file's own message for a wrong one.
     n: Option<String>,
 }
 
@@ -33,10 +33,10 @@ impl Batch {
             return Err(Refusal::bad_request(format!("n is missing: ask for 1 to {MOST} IDs, as in /ids?n=100")));
         };
         n.parse().ok().filter(|n| (1..=MOST).contains(n)).ok_or_else(|| {
-            // Cut, as it is the caller's, of any length.
+            // Cut it: the caller's text may have any length.
             let n: String = n.chars().take(32).collect();
             Refusal::bad_request(format!(
-                "n={n:?} is not a whole number from 1 to {MOST}: for more IDs send more requests, which may be at once"
+                "n={n:?} is not a whole number from 1 to {MOST}: for more IDs send more requests, also at the same time"
             ))
         })
     }
@@ -47,7 +47,7 @@ pub(crate) struct Ids {
     ids: Vec<Snowflake>,
 }
 
-/// Many IDs, in increasing order.
+/// Issues `n` IDs, in increasing order.
 pub(crate) async fn many(
     State(client): State<Arc<PyflakeClient>>,
     batch: Result<Query<Batch>, QueryRejection>,
@@ -56,11 +56,11 @@ pub(crate) async fn many(
     let n = batch.n()?;
     let mut ids = Vec::with_capacity(n);
     for _ in 0..n {
-        // After an error, or if the caller hangs up, those so far go to nobody. That is no loss: there are four million
-        // a second.
+        // After an error, or if the caller hangs up, the IDs so far are lost. A node has four
+        // million a second.
         ids.push(client.generate_async().await?);
-        // Lets the others have a turn every so often, also while there is nothing to wait for. Otherwise large batches
-        // take millisecond after millisecond, and who comes last is refused for having waited too long.
+        // Yield now and then, also without a wait. Otherwise large batches would take one
+        // millisecond after another, and the last request would fail because it waited too long.
         consume_budget().await;
     }
     Ok(Json(Ids { ids }))

@@ -1,4 +1,4 @@
-//! `/inspect/{id}`: what an ID says.
+//! `/inspect/{id}`: the fields of an ID.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::refusal::Refusal;
 
-/// An ID and its parts. In JSON the ID is a string, as JavaScript has no integers of 64 bits.
+/// An ID and its fields. In JSON the ID is a string, because JavaScript has no 64-bit integers.
 #[derive(Serialize)]
 pub(crate) struct Parts {
     id: Snowflake,

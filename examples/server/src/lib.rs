@@ -1,8 +1,8 @@
 //! IDs over HTTP: the routes of a server that shares one [`PyflakeClient`] among its handlers.
 //!
-//! Nothing here depends on how the client came to its node, so that tests may bring one of their own. Handlers are
-//! `async` and never block: a caller that has to wait for the next millisecond, or for a lease to be renewed, leaves
-//! the worker to the others.
+//! The routes take any client, so tests bring their own. Handlers are `async` and never block:
+//! while a caller waits for the next millisecond, or for the renewal of a lease, the worker runs
+//! other tasks.
 
 mod health;
 mod ids;
@@ -22,7 +22,7 @@ use pyflake::PyflakeClient;
 
 use crate::refusal::Refusal;
 
-/// The routes, as a service that can be run or nested.
+/// The routes, as a service to run or to nest in another one.
 pub fn router(client: Arc<PyflakeClient>) -> Router {
     Router::new()
         .route("/id", get(ids::one))
@@ -35,7 +35,7 @@ pub fn router(client: Arc<PyflakeClient>) -> Router {
         .with_state(client)
 }
 
-/// Keeps caches from handing out an ID a second time.
+/// Forbids caches to store a response: they would return an ID a second time.
 async fn not_stored(mut response: Response) -> Response {
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response

@@ -1,7 +1,9 @@
-//! A limit on connections. Without one they use up the files that the process may open, and the lease, which is kept in
-//! files, cannot be renewed: callers who only connect would end issue.
+//! `Limited`: a listener with a limit on connections.
 //!
-//! It does not end connections that are silent. That is the work of a proxy in front of the server.
+//! Without a limit, connections use up the files that the process may open. Then the lease, which
+//! is kept in files, cannot be renewed, and callers who only connect would end issue.
+//!
+//! It does not close silent connections. A proxy in front of the server does that.
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -14,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Accepts a connection when there are fewer than the limit.
+/// Accepts a connection as soon as fewer than the limit are open.
 pub(crate) struct Limited {
     listener: TcpListener,
     free: Arc<Semaphore>,
@@ -32,7 +34,7 @@ impl Listener for Limited {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Connection, SocketAddr) {
-        // None only from a semaphore that is closed, which nobody does.
+        // `None` only if the semaphore is closed, and nothing closes it.
         let permit = Arc::clone(&self.free).acquire_owned().await.ok();
         let (stream, address) = Listener::accept(&mut self.listener).await;
         (Connection { stream, _permit: permit }, address)
@@ -43,7 +45,7 @@ impl Listener for Limited {
     }
 }
 
-/// A connection that gives its place back when it ends.
+/// A connection, and its permit. Dropping it returns the permit.
 pub(crate) struct Connection {
     stream: TcpStream,
     _permit: Option<OwnedSemaphorePermit>,

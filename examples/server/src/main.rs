@@ -32,17 +32,17 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<(), Box<dyn Error>> {
-    // A lease is acquired and given back with files that are written and synced. That blocks, so it comes before the
-    // runtime and after it, and no worker ever waits for a disk.
+    // Acquiring and releasing a lease writes and syncs files, which blocks. So both happen outside
+    // the runtime, and no worker waits for a disk.
     let client = Arc::new(lease(args)?);
     let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(serve(args, Arc::clone(&client)));
-    // Ends what has outlasted the grace period, so that this is the last one to have the client.
+    // Ends the tasks that outlasted the grace period. Then `client` is the last reference.
     drop(runtime);
-    // Said aloud, where dropping the client would do the same in silence: the node is free at once, and its next holder
-    // starts at the millisecond after the last ID.
+    // Dropping the client would release the node too, but discard the error. The node is free at
+    // once, and its next holder starts at the millisecond after the last ID.
     let released =
-        Arc::into_inner(client).ok_or("somebody still has the client, so its node is not given back")?.release();
+        Arc::into_inner(client).ok_or("a task still uses the client, so the node is not released")?.release();
     served?;
     Ok(released?)
 }
@@ -54,13 +54,13 @@ fn lease(args: &Args) -> Result<PyflakeClient, Box<dyn Error>> {
     if let Some(label) = &args.label {
         generator = generator.label(label);
     }
-    // A server runs for long, and nobody asks it for the IDs of before.
+    // A server runs for long, and no route reads earlier IDs.
     Ok(PyflakeClient::leased(generator.build()?, CachePolicy::Off))
 }
 
-/// Serves until a signal says stop, then finishes the requests that are under way, for as long as the grace period.
+/// Serves until a signal, then finishes the open requests, for at most the grace period.
 async fn serve(args: &Args, client: Arc<PyflakeClient>) -> io::Result<()> {
-    // Before the address is known: whoever reads it may send the signal at once.
+    // Before the address is printed: its reader may send the signal at once.
     let stop = stop::signal()?;
     let listener = Limited::new(TcpListener::bind(args.listen).await?, args.connections);
     writeln!(io::stdout(), "listening on http://{}", listener.local_addr()?)?;
@@ -71,21 +71,21 @@ async fn serve(args: &Args, client: Arc<PyflakeClient>) -> io::Result<()> {
         drop(stopping);
     });
     let grace = async {
-        // The other end says nothing, it goes.
+        // The sender is dropped, and sends nothing.
         let _ = stopped.await;
         sleep(args.grace()).await;
     };
     tokio::select! {
         served = server => served,
-        // Somebody who sends half a request must not keep the node from its next holder.
+        // A caller who sends half a request must not delay the release of the node.
         () = grace => {
-            say("note: some connections were not done within the grace period, and are closed");
+            say("note: some connections did not end within the grace period, and are closed");
             Ok(())
         }
     }
 }
 
-/// Writes a line on stderr. Where even that fails there is nobody left to tell.
+/// Writes a line to stderr, and ignores a failure.
 fn say(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }

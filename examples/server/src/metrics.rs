@@ -1,6 +1,7 @@
-//! `/metrics`: what Prometheus pulls, in its text format.
+//! `/metrics`: the metrics for Prometheus, in its text format.
 //!
-//! All of it is read here, of numbers that the library keeps anyway; on the way of an ID nothing is counted for it.
+//! A request reads numbers that the library counts anyway. Issuing an ID counts nothing for this
+//! page.
 
 use core::fmt::{Display, Write};
 use std::sync::Arc;
@@ -25,12 +26,13 @@ pub(crate) async fn metrics(State(client): State<Arc<PyflakeClient>>) -> impl In
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page.0)
 }
 
-/// Families of metrics, one after the other.
+/// The text of the page: families of metrics.
 #[derive(Default)]
 struct Page(String);
 
 impl Page {
-    /// What the current node has gone through: it has the node's labels, as another node has counters of its own.
+    /// The counters of the current node. They carry its labels, because each node has its own
+    /// counters.
     fn generator(&mut self, info: Info, stats: &Stats) {
         let (Some(pid), Some(seed), true) = (info.pid, info.seed, info.generator) else { return };
         let node = format!("{{pid=\"{pid}\",seed=\"{seed}\"}}");
@@ -40,21 +42,21 @@ impl Page {
         self.sample("pyflake_waits_total", &node, stats.waits);
         self.family("pyflake_wait_seconds_total", "counter", "The time of those waits.");
         self.sample("pyflake_wait_seconds_total", &node, seconds(stats.waited));
-        self.family("pyflake_lost_races_total", "counter", "Claims that another thread was faster than.");
+        self.family("pyflake_lost_races_total", "counter", "Claims that lost to another thread and were retried.");
         self.sample("pyflake_lost_races_total", &node, stats.lost_races);
         self.gauge("pyflake_lead_seconds", "How far the last ID is ahead of the clock.", seconds(stats.lead));
     }
 
-    /// The clock is the process's, whatever becomes of its node.
+    /// The clock of the process, which does not depend on the node.
     fn clock(&mut self, clock: ClockStats) {
         self.gauge("pyflake_clock_lead_seconds", "How far the clock is ahead of the wall clock.", seconds(clock.lead));
-        self.counter("pyflake_clock_syncs_total", "Looks at the wall clock.", clock.syncs);
+        self.counter("pyflake_clock_syncs_total", "Reads of the wall clock.", clock.syncs);
         self.counter("pyflake_clock_step_backs_total", "Times the wall clock was set back.", clock.step_backs);
     }
 
     fn lease(&mut self, state: LeaseState, left: Duration) {
-        self.gauge("pyflake_lease_window_seconds", "What is left of the lease's window.", seconds(left));
-        self.family("pyflake_lease", "gauge", "1 for the state that the lease is in.");
+        self.gauge("pyflake_lease_window_seconds", "The rest of the lease's window.", seconds(left));
+        self.family("pyflake_lease", "gauge", "1 for the current state of the lease.");
         for (name, is) in [
             ("held", matches!(state, LeaseState::Held { .. })),
             ("degraded", matches!(state, LeaseState::Degraded { .. })),
@@ -82,7 +84,7 @@ impl Page {
     }
 
     fn family(&mut self, name: &str, kind: &str, help: &str) {
-        // A string takes whatever is written to it, here and below.
+        // Writing to a `String` cannot fail, here and below.
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
 
@@ -91,7 +93,7 @@ impl Page {
     }
 }
 
-/// Prometheus counts in seconds.
+/// A time in seconds, the unit of Prometheus.
 fn seconds(time: Duration) -> f64 {
     time.as_secs_f64()
 }

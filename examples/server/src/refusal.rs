@@ -1,4 +1,4 @@
-//! What a caller is told who gets nothing.
+//! `Refusal`: an error as an HTTP response.
 
 use std::time::Duration;
 
@@ -9,19 +9,19 @@ use axum::response::{IntoResponse, Response};
 use pyflake::Error;
 use serde::Serialize;
 
-/// A status and a sentence; in JSON, as `{"error": "..."}`.
+/// A status and a message: `{"error": "..."}` in JSON.
 #[derive(Debug)]
 pub(crate) struct Refusal {
     status: StatusCode,
     body: Body,
-    /// After how long it is worth to try again.
+    /// When the caller should retry.
     retry_after: Option<Duration>,
 }
 
 #[derive(Debug, Serialize)]
 struct Body {
     error: String,
-    /// Where a text is wrong, in characters from 0.
+    /// The position of the error in a text, in characters from 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     position: Option<usize>,
 }
@@ -31,26 +31,26 @@ impl Refusal {
         Refusal { status, body: Body { error, position: None }, retry_after: None }
     }
 
-    /// The caller's mistake.
+    /// A mistake of the caller.
     pub(crate) fn bad_request(error: String) -> Self {
         Refusal::new(StatusCode::BAD_REQUEST, error)
     }
 
-    /// The caller's mistake, at a place in a text.
+    /// A mistake of the caller at a position in a text.
     pub(crate) fn at(mut self, position: usize) -> Self {
         self.body.position = Some(position);
         self
     }
 }
 
-/// An ID that could not be issued. It is never the caller's mistake, and mostly over soon.
+/// An ID that could not be issued. The caller made no mistake, and a retry mostly succeeds.
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         let retry_after = match error {
             Error::Exhausted { retry_after: wait } | Error::WaitTooLong { wait, .. } => Some(wait),
-            // A store is back, or another node is there, when it is: a second is as good a guess as any.
+            // The time until the store or the clock recovers is unknown. A second is a guess.
             Error::ClockStalled { .. } | Error::LeaseLost | Error::PastLease { .. } => Some(Duration::from_secs(1)),
-            // An epoch at its end, a forked process: not a matter of time.
+            // The end of the epoch, a forked process: a retry does not help.
             _ => None,
         };
         Refusal { retry_after, ..Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()) }
@@ -61,7 +61,7 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let mut response = (self.status, Json(self.body)).into_response();
         if let Some(wait) = self.retry_after {
-            // Whole seconds, and never so few that the caller is back too early.
+            // Whole seconds, rounded up, so that the caller does not retry too early.
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }

@@ -1,8 +1,8 @@
-//! When to stop: a `SIGTERM`, as systemd and Kubernetes send it, or a `SIGINT` from the keyboard.
+//! The signals to stop: `SIGTERM` from systemd or Kubernetes, `SIGINT` from the keyboard.
 
 use std::io;
 
-/// Listens from now on, and answers a future that ends with the first signal.
+/// Listens from now on, and returns a future that ends with the first signal.
 #[cfg(unix)]
 pub(crate) fn signal() -> io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -17,12 +17,12 @@ pub(crate) fn signal() -> io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// Other systems have the keyboard alone.
+/// Other systems have only the signal from the keyboard.
 #[cfg(not(unix))]
 #[expect(clippy::unnecessary_wraps, reason = "as above")]
 pub(crate) fn signal() -> io::Result<impl Future<Output = ()>> {
     Ok(async {
-        // Where the keyboard cannot be listened to, that is no reason to stop.
+        // A failure to listen to the keyboard is not a signal to stop.
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending().await
         }

@@ -1,3 +1,5 @@
+//! `All`: a cache of every ID, in segments that never move.
+
 use std::sync::{Arc, Mutex};
 
 use once_cell::race::OnceBox;
@@ -6,11 +8,13 @@ use super::EMPTY;
 use crate::id::Snowflake;
 use crate::sync::{AtomicU64, MODEL, Ordering};
 
-/// IDs in a segment: 4 KiB of them, or so few that a model gets through several.
+/// IDs in a segment: 4 KiB, or 2 IDs in a model, so that it fills several segments.
 const SEGMENT: usize = if MODEL { 2 } else { 512 };
 
-/// A segment is split into this many stripes, and neighbouring indices go to different ones, 64 bytes apart: threads
-/// that store them at once do not take a cache line from each other.
+/// Stripes in a segment.
+///
+/// Neighbouring indexes go to different stripes, 64 bytes apart. So threads that store them at the
+/// same time do not contend for a cache line.
 const STRIPES: usize = SEGMENT / PER_LINE;
 
 /// IDs in a cache line.
@@ -19,16 +23,20 @@ const PER_LINE: usize = if SEGMENT < 8 { 1 } else { 8 };
 /// Directory `k` holds `2^k` segments, so 56 directories hold 2^64 IDs.
 const DIRECTORIES: usize = (u64::BITS - SEGMENT.ilog2()) as usize + 1;
 
-/// Remembers every ID: a word for each index, in segments that are allocated as they are reached and never move.
+/// Caches every ID: one word for each index, in segments that are allocated on demand and never
+/// move.
 ///
-/// A word is written once, by the thread that owns its index, so writers do not race. Clearing raises a watermark, and
-/// gives the segments below it that are full, where no thread has anything left to write, to the indices to come.
+/// The thread that owns an index writes its word, once. So writers do not race.
+///
+/// Clearing raises the watermark `cleared`. A segment below the watermark whose words are all
+/// written has no writer left. It is emptied and used again for later indexes.
 #[derive(Debug)]
 pub(crate) struct All {
     directories: [OnceBox<Directory>; DIRECTORIES],
-    /// Indices up to this one are forgotten.
+    /// The watermark: indexes up to this one are forgotten.
     cleared: AtomicU64,
-    /// Tried and never waited for: a child forked while it is held goes on with new segments.
+    /// Only `try_lock` is used. If a `fork` happens while it is locked, the child allocates new
+    /// segments.
     recycling: Mutex<Recycling>,
 }
 
@@ -41,9 +49,9 @@ struct Segment([AtomicU64; SEGMENT]);
 struct Recycling {
     /// The number of the first segment that was never below the watermark.
     next: u64,
-    /// Segments below the watermark that had a word still to be written.
+    /// Segments below the watermark with a word that is not written yet.
     unfinished: Vec<u64>,
-    /// Empty segments, each also held by the place it had.
+    /// Empty segments. The place where a segment was also keeps its `Arc`.
     free: Vec<Arc<Segment>>,
 }
 
@@ -60,16 +68,17 @@ impl All {
     pub(super) fn put(&self, idx: u64, id: Snowflake) {
         let Some((number, place)) = locate(idx) else { return };
         let segment = self.segment(number).unwrap_or_else(|| self.new_segment(number));
-        // Release: whoever reads the ID must also see the watermark that freed the segment for it (see `get`).
+        // Release: pairs with the Acquire load in `get`; publishes the watermark that freed the
+        // segment.
         segment.0[place].store(id.as_u64(), Ordering::Release);
     }
 
     pub(super) fn get(&self, idx: u64) -> Option<Snowflake> {
         let (number, place) = locate(idx)?;
-        // Acquire: with the Release in `put`.
+        // Acquire: pairs with the Release store in `put`.
         let id = self.segment(number)?.0[place].load(Ordering::Acquire);
-        // Relaxed, but read after the word: if the segment was given to another index, the ID of that one was stored
-        // after the watermark had passed `idx`, and the word's Acquire makes that visible here.
+        // Relaxed: the Acquire load above orders it. If the word holds the ID of a later index,
+        // that ID was stored after the watermark passed `idx`, so this load sees such a watermark.
         if id == EMPTY || idx <= self.cleared.load(Ordering::Relaxed) {
             return None;
         }
@@ -81,8 +90,8 @@ impl All {
     }
 
     pub(super) fn clear(&self, generated: u64) {
-        // Relaxed: it comes before the emptying below in this thread, and whoever fills an emptied segment got it
-        // through the lock.
+        // Relaxed: the lock publishes it. A thread that stores to an emptied segment got the
+        // segment through the lock, after this.
         let cleared = self.cleared.fetch_max(generated, Ordering::Relaxed).max(generated);
         let Ok(mut recycling) = self.recycling.try_lock() else { return };
         let Recycling { next, unfinished, free } = &mut *recycling;
@@ -91,10 +100,11 @@ impl All {
         *next = end.max(*next);
         for number in candidates {
             match self.place(number).and_then(OnceBox::get) {
-                // Relaxed: each word is written once, so one that is seen written cannot be written after the emptying.
+                // Relaxed: each word is written once, so no write can follow a word that is not
+                // EMPTY.
                 Some(segment) if segment.0.iter().all(|word| word.load(Ordering::Relaxed) != EMPTY) => {
                     for word in &segment.0 {
-                        // Relaxed: the lock hands the segment on.
+                        // Relaxed: the lock publishes it to the next user of the segment.
                         word.store(EMPTY, Ordering::Relaxed);
                     }
                     free.push(Arc::clone(segment));
@@ -109,7 +119,7 @@ impl All {
         self.place(number)?.get().map(|segment| &**segment)
     }
 
-    /// The place of a segment, where its directory exists.
+    /// The place of a segment; `None` if its directory does not exist yet.
     #[inline]
     fn place(&self, number: u64) -> Option<&OnceBox<Arc<Segment>>> {
         let (directory, offset) = split(number);
@@ -125,7 +135,8 @@ impl All {
         let place = &directory[offset];
         let recycled = self.recycling.try_lock().ok().and_then(|mut recycling| recycling.free.pop());
         if let Some(lost) = recycled.and_then(|segment| place.set(Box::new(segment)).err()) {
-            // Another thread was first; the segment waits for the next turn, unless the lock is taken just now.
+            // Another thread was first. Keep the segment for later, unless another thread has the
+            // lock.
             if let Ok(mut recycling) = self.recycling.try_lock() {
                 recycling.free.push(*lost);
             }
@@ -134,16 +145,16 @@ impl All {
     }
 }
 
-/// The segment and the place in it of an index, which counts from 1.
+/// The segment of an index, and its place in the segment. Indexes count from 1.
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "less than a segment")]
+#[expect(clippy::cast_possible_truncation, reason = "less than SEGMENT")]
 fn locate(idx: u64) -> Option<(u64, usize)> {
     let position = idx.checked_sub(1)?;
     let within = (position % SEGMENT as u64) as usize;
     Some((position / SEGMENT as u64, within % STRIPES * PER_LINE + within / STRIPES))
 }
 
-/// The directory of a segment and its place there.
+/// The directory of a segment, and its place in the directory.
 #[inline]
 #[expect(clippy::cast_possible_truncation, reason = "less than the directory, which is in memory")]
 fn split(number: u64) -> (usize, usize) {
@@ -155,9 +166,9 @@ fn split(number: u64) -> (usize, usize) {
 mod tests {
     use super::*;
 
-    /// An index that is numbered and not stored yet when the cache is cleared, and is stored after others have come.
+    /// The ID of a number may be stored after the cache was cleared and later IDs were stored.
     #[test]
-    fn a_segment_with_a_word_to_come_is_not_given_away() {
+    fn a_segment_with_an_unwritten_word_is_not_used_again() {
         let all = All::new();
         let (segment, late) = (SEGMENT as u64, 7);
         for idx in (1..=segment).filter(|&idx| idx != late) {
@@ -173,7 +184,7 @@ mod tests {
         for idx in segment + 1..=2 * segment {
             assert_eq!(all.get(idx), Some(Snowflake::from(idx)));
         }
-        // Full by now, so the next clearing gives it to the third segment.
+        // The first segment is full now, so this clearing frees it for later indexes.
         all.clear(2 * segment);
         all.put(2 * segment + 1, Snowflake::from(1));
         assert!(all.recycling.try_lock().is_ok_and(|recycling| recycling.unfinished.is_empty()));

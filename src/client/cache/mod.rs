@@ -1,32 +1,34 @@
-//! The IDs a client remembers, by their index: shared by all threads without a lock.
+//! `Cache`: the cached IDs of a client by their number, shared by all threads.
 
 mod all;
 mod recent;
 
 use crate::id::Snowflake;
 
-/// Which of its IDs a [`PyflakeClient`](crate::PyflakeClient) remembers for
+/// The IDs that a [`PyflakeClient`](crate::PyflakeClient) caches for
 /// [`cached`](crate::PyflakeClient::cached).
 ///
-/// One value is not remembered under any policy: `u64::MAX`, the last ID of the last millisecond of 42 bits of the
-/// node 31/31, whose bits mark an empty place.
+/// No policy caches the ID `u64::MAX`, which marks an empty place. It is the last ID of the node
+/// 31/31 in the last millisecond of the 42 bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CachePolicy {
-    /// All of them, the default, as in the Python package: 8 bytes an ID, for as long as the client lives or until
-    /// [`clear_cache`](crate::PyflakeClient::clear_cache), which leaves some 40 bytes for each 512 IDs ever issued.
+    /// All IDs, as in the Python package: the default.
+    ///
+    /// It takes 8 bytes for each ID until [`clear_cache`](crate::PyflakeClient::clear_cache) or the
+    /// drop of the client. After `clear_cache`, some 40 bytes stay for each 512 IDs ever issued.
     #[default]
     All,
-    /// The last `n`: 16 bytes each, allocated at once.
+    /// The last `n` IDs. It allocates 16 bytes for each when the client is built.
     Recent(usize),
-    /// None.
+    /// No ID.
     Off,
 }
 
 /// Marks an empty place.
 const EMPTY: u64 = u64::MAX;
 
-/// A cache by its policy.
+/// The cache of a policy.
 #[derive(Debug)]
 pub(crate) enum Cache {
     All(Box<all::All>),
@@ -43,7 +45,7 @@ impl Cache {
         }
     }
 
-    /// Remembers the ID of an index, which is used once and counts from 1.
+    /// Stores the ID of an index. Indexes count from 1, and each is used once.
     #[inline]
     pub(crate) fn put(&self, idx: u64, id: Snowflake) {
         match self {
@@ -53,7 +55,7 @@ impl Cache {
         }
     }
 
-    /// The ID of an index, where it is remembered; `generated` is the largest index so far.
+    /// The ID of an index; `None` if it is not cached. `generated` is the largest index so far.
     pub(crate) fn get(&self, idx: u64, generated: u64) -> Option<Snowflake> {
         match self {
             Cache::All(all) => all.get(idx),
@@ -62,7 +64,7 @@ impl Cache {
         }
     }
 
-    /// How many of the indices up to `generated` are remembered.
+    /// The number of cached indexes among those up to `generated`.
     pub(crate) fn len(&self, generated: u64) -> u64 {
         match self {
             Cache::All(all) => all.len(generated),
@@ -71,7 +73,7 @@ impl Cache {
         }
     }
 
-    /// Forgets the indices up to `generated`.
+    /// Forgets the indexes up to `generated`.
     pub(crate) fn clear(&self, generated: u64) {
         match self {
             Cache::All(all) => all.clear(generated),

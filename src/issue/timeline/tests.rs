@@ -1,3 +1,5 @@
+//! Tests of the timeline.
+
 use std::convert::Infallible;
 use std::sync::Barrier;
 use std::{panic, thread};
@@ -5,14 +7,14 @@ use std::{panic, thread};
 use super::*;
 
 impl Timeline {
-    /// Claims exactly `n` slots by a clock that stands at `tick`.
+    /// Claims exactly `n` slots by a clock that reads `tick`.
     fn run(&self, n: u64, tick: u64, reach: u64) -> Result<Run, Refusal> {
-        let at = Instant { tick, reach };
-        let claim = self.claim(Wanted::exactly(n), Spread::default(), &Counter::default(), || Ok::<_, Infallible>(at));
+        let now = Now { tick, reach };
+        let claim = self.claim(Wanted::exactly(n), Spread::default(), &Counter::default(), || Ok::<_, Infallible>(now));
         claim.unwrap_or_else(|never| match never {})
     }
 
-    /// The first of `n` slots that are claimed in a tick.
+    /// Claims `n` slots in `tick`, and returns the first.
     fn first(&self, n: u64, tick: u64) -> Option<u64> {
         self.run(n, tick, tick).ok().map(|run| run.first)
     }
@@ -21,7 +23,7 @@ impl Timeline {
         State(self.state.load(Ordering::Relaxed))
     }
 
-    /// How many additions claimed nothing. A million of them in one tick would carry into it.
+    /// The number of additions that claimed nothing in the tick of `state`.
     fn in_vain(&self) -> u64 {
         self.state().claimed().saturating_sub(IDS_PER_TICK)
     }
@@ -63,9 +65,9 @@ fn a_clock_that_panics_lets_its_caller_add_nothing() {
     assert_eq!(line.in_vain(), 0);
 }
 
-/// Threads that have begun a tick, and open the gate when it is long over.
+/// A thread that claimed the second slot of a tick may open the gate long after the tick is over.
 #[test]
-fn late_openers_open_nothing() {
+fn opening_the_gate_of_an_old_tick_changes_nothing() {
     let line = Timeline::open_ended();
     line.state.store(State::begin(1000) + 2, Ordering::Relaxed);
     line.raise(5000);
@@ -96,12 +98,12 @@ fn a_thread_adds_in_vain_once() {
             let threads = [(); THREADS].map(|()| scope.spawn(claims));
             threads.into_iter().map(|thread| thread.join().expect("it ran")).sum()
         });
-        assert_eq!(claimed, 1, "one was left");
+        assert_eq!(claimed, 1, "one slot was free");
         assert_eq!(line.state().tick(), tick);
         assert!(line.in_vain() <= THREADS as u64, "{} by {THREADS} threads", line.in_vain());
         all_in_vain += line.in_vain();
     }
-    assert!(all_in_vain > 0, "no thread came late");
+    assert!(all_in_vain > 0, "no addition found the tick full");
 }
 
 #[test]
@@ -120,7 +122,7 @@ fn after_close_nothing_is_claimed_and_the_free_slot_is_final() {
 
 /// A compare-and-swap that was prepared in one window must not succeed in the next one.
 #[test]
-fn no_word_of_one_window_is_there_in_the_next() {
+fn no_word_comes_back_in_a_later_window() {
     for claims in [0, 1, 2, IDS_PER_TICK] {
         let line = Timeline::closed();
         line.open(0, 9);
@@ -149,12 +151,12 @@ fn a_window_begins_at_its_floor_and_ends_at_its_limit() {
 }
 
 #[test]
-fn a_run_takes_what_is_left_if_that_is_enough() {
+fn a_run_takes_the_rest_of_a_tick_if_that_is_enough() {
     let line = Timeline::open_ended();
     let some = |least, most, tick| {
-        let at = Instant { tick, reach: tick };
+        let now = Now::at(tick);
         let claim =
-            line.claim(Wanted { least, most }, Spread::default(), &Counter::default(), || Ok::<_, Infallible>(at));
+            line.claim(Wanted { least, most }, Spread::default(), &Counter::default(), || Ok::<_, Infallible>(now));
         claim.unwrap_or_else(|never| match never {}).map(|run| run.len)
     };
     assert_eq!(some(1, IDS_PER_TICK - 5, 1), Ok(IDS_PER_TICK - 5));
@@ -163,24 +165,24 @@ fn a_run_takes_what_is_left_if_that_is_enough() {
     assert_eq!(some(1, 10, 1), Err(Refusal::Ahead { last_tick: 2 }));
 }
 
-/// The first addition of a window must not count on the gate of the last one.
+/// A gate that was opened in the last window must not let an addition claim in the next one.
 #[test]
-fn a_window_opens_with_no_tick_begun() {
+fn no_tick_has_begun_when_a_window_opens() {
     let line = Timeline::closed();
     line.open(5, 9);
     assert!(line.first(1, 5).and(line.first(1, 5)).is_some());
     line.close();
     line.open(5, 9);
     line.raise_gate(Gate::open(6));
-    assert_eq!(line.add(|| 6), Err(6), "tick 6 is not begun in this window");
+    assert_eq!(line.add(|| 6), Err(6), "tick 6 has not begun in this window");
     line.close();
     line.open(5, 7);
     assert_eq!(line.run(1, 7, 8), Err(Refusal::Limit { last_tick: 7, limit: 7 }));
 }
 
-/// A clock before the epoch wraps around to a huge tick, whose low bits are those of a tick that is open.
+/// The tick of a clock before the epoch wraps around. Its low bits may be those of the open tick.
 #[test]
-fn the_gate_of_a_tick_is_that_of_no_other() {
+fn the_gate_compares_all_bits_of_a_tick() {
     let line = Timeline::open_ended();
     assert!(line.first(1, 5).and(line.first(1, 5)).is_some());
     for bit in 42..64 {
@@ -190,14 +192,14 @@ fn the_gate_of_a_tick_is_that_of_no_other() {
 }
 
 #[test]
-fn a_refusal_says_where_the_run_would_end() {
+fn a_refusal_holds_the_tick_in_which_the_run_would_end() {
     let line = Timeline::closed();
     line.open(5, 7);
     assert_eq!(line.run(3 * IDS_PER_TICK, 8, 20), Err(Refusal::Limit { last_tick: 10, limit: 7 }));
 }
 
 #[test]
-fn the_end_of_time_is_the_end() {
+fn nothing_is_claimed_after_the_last_tick() {
     let line = Timeline::closed();
     line.open(MAX_TICK, TICKS);
     assert!(line.first(3, MAX_TICK).is_some());

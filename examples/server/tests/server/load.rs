@@ -1,4 +1,4 @@
-//! The callers: connections that are kept alive, one request after the other on each.
+//! Callers of the server: kept-alive connections, with one request after another on each.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub(crate) struct Connection {
     address: SocketAddr,
 }
 
-/// A response, all of it.
+/// A whole response.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -36,7 +36,7 @@ impl Connection {
     pub(crate) async fn open(address: SocketAddr) -> Result<Self, String> {
         let stream = TcpStream::connect(address).await.map_err(|error| format!("connecting: {error}"))?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
-        // What becomes of it is told to whoever sends a request.
+        // `send_request` returns the errors of the connection.
         tokio::spawn(async move { drop(connection.await) });
         Ok(Connection { sender, address })
     }
@@ -49,11 +49,11 @@ impl Connection {
         let request = Request::builder().method(method).uri(path).header(HOST, self.address.to_string());
         let response = self.sender.send_request(request.body(Empty::new()).unwrap()).await;
         let (head, body) = response.map_err(|error| format!("{path}: {error}"))?.into_parts();
-        let body = body.collect().await.map_err(|error| format!("{path}, in its answer: {error}"))?.to_bytes();
+        let body = body.collect().await.map_err(|error| format!("{path}, in its body: {error}"))?.to_bytes();
         Ok(Answer { status: head.status, headers: head.headers, body })
     }
 
-    /// The IDs of an answer, which must be a good one.
+    /// Sends a request, and returns the IDs of its response, which must be a 200.
     pub(crate) async fn ids(&mut self, path: &str) -> Result<Vec<Snowflake>, String> {
         let answer = self.get(path).await?;
         if answer.status != StatusCode::OK {
@@ -62,7 +62,7 @@ impl Connection {
         let json = answer.json();
         let ids = json["ids"].as_array().map_or_else(|| vec![&json["id"]], |ids| ids.iter().collect());
         ids.into_iter()
-            .map(|id| id.as_str().ok_or("no text")?.parse().map_err(|_| "no ID"))
+            .map(|id| id.as_str().ok_or("not a string")?.parse().map_err(|_| "not an ID"))
             .collect::<Result<_, _>>()
             .map_err(|error: &str| format!("{path}: {error}"))
     }
@@ -78,24 +78,24 @@ impl Answer {
     }
 }
 
-/// One request on a connection of its own.
+/// Sends one request on its own connection.
 pub(crate) fn get(runtime: &Runtime, address: SocketAddr, path: &str) -> Answer {
     runtime.block_on(async { Connection::open(address).await?.get(path).await }).unwrap()
 }
 
-/// Callers that ask again and again.
+/// Callers that send requests until they are stopped.
 pub(crate) struct Load {
     done: Arc<AtomicBool>,
     callers: Vec<JoinHandle<Tally>>,
 }
 
-/// What callers got.
+/// The IDs, latencies and errors of callers.
 #[derive(Default)]
 pub(crate) struct Tally {
     pub(crate) ids: Vec<Snowflake>,
-    /// Of each request that was answered.
+    /// One for each response.
     pub(crate) latencies: Vec<Duration>,
-    /// What ended a caller too early.
+    /// The errors that ended a caller too early.
     pub(crate) errors: Vec<String>,
 }
 
@@ -106,7 +106,7 @@ impl Load {
         Load { done, callers }
     }
 
-    /// Lets each caller finish its request, and adds up.
+    /// Lets each caller finish its request, and adds up the tallies.
     pub(crate) fn stop(self, runtime: &Runtime) -> Tally {
         self.done.store(true, Ordering::Relaxed);
         let mut sum = Tally::default();
@@ -137,7 +137,7 @@ async fn call(address: SocketAddr, path: &str, done: Arc<AtomicBool>) -> Tally {
     tally
 }
 
-/// So many requests for an ID at once, each on a connection of its own that is open before.
+/// Sends `size` requests for an ID at the same time, each on its own open connection.
 pub(crate) fn herd(runtime: &Runtime, address: SocketAddr, size: usize) -> Tally {
     let ready = Arc::new(Barrier::new(size));
     let callers: Vec<_> = (0..size)
@@ -164,7 +164,7 @@ pub(crate) fn herd(runtime: &Runtime, address: SocketAddr, size: usize) -> Tally
     sum
 }
 
-/// How many IDs are there again. Sorts them.
+/// Sorts IDs, and returns the number of repeated ones.
 pub(crate) fn duplicates(ids: &mut [Snowflake]) -> usize {
     ids.sort_unstable();
     ids.windows(2).filter(|pair| pair[0] == pair[1]).count()

@@ -1,7 +1,7 @@
-//! The server as its users have it: a process on a socket, under load, killed, stopped and robbed of its node.
+//! Tests of the server as a process: under load, killed, stopped, and with its lease taken.
 //!
-//! The wall clock is libfaketime's (Debian's package `faketime`). Without it the tests that set it are skipped, unless
-//! `PYFLAKE_REQUIRE_FAKETIME` is set, as `.ci/run` does.
+//! Some tests set the wall clock by libfaketime (Debian's package `faketime`). Without it they are
+//! skipped, or fail if `PYFLAKE_REQUIRE_FAKETIME` is set, as `.ci/run` does.
 #![cfg(target_os = "linux")]
 
 #[path = "../../../../tests/util/faketime.rs"]
@@ -33,7 +33,7 @@ use faketime::{faketime, set_wall_clock};
 use load::{Connection, Load, Tally, duplicates, get, herd};
 use process::{EPOCH, Server, occupy_all_but_one, server, status, take};
 
-/// One at a time: each takes the machine to itself.
+/// Runs the heavy tests one at a time.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
@@ -73,11 +73,11 @@ fn sixty_four_connections_and_thousands_of_requests_at_once() {
     assert_eq!(duplicates(&mut ids), 0);
     let metrics = get(&runtime, server.address, "/metrics").body;
     let issued = format!("\npyflake_ids_total {}\n", ids.len());
-    assert!(str::from_utf8(&metrics).unwrap().contains(&issued), "none was issued that nobody got");
+    assert!(str::from_utf8(&metrics).unwrap().contains(&issued), "every issued ID reached a caller");
 }
 
-/// They want more IDs at once than a second has, which is the longest that an ID may be waited for: callers must take
-/// turns. Meanwhile the process is stopped for longer than that, as a machine may be.
+/// The requests ask for more IDs than a second has, and a second is the longest wait for an ID. So
+/// the callers must take turns. Meanwhile the process is stopped for longer than that.
 #[test]
 fn large_batches_at_once_are_all_answered() {
     let _alone = alone();
@@ -102,7 +102,7 @@ fn large_batches_at_once_are_all_answered() {
     assert_eq!(refused, [""; 0]);
 }
 
-/// Connections that say nothing take places, and no more than those.
+/// A silent connection takes one place.
 #[test]
 fn connections_beyond_the_limit_wait_for_a_place() {
     let (runtime, leases) = (Runtime::new().unwrap(), TempDir::new().unwrap());
@@ -117,7 +117,7 @@ fn connections_beyond_the_limit_wait_for_a_place() {
     });
 }
 
-/// What a kill under load came to.
+/// The result of a kill under load.
 struct Killed {
     before: Vec<Snowflake>,
     after: Vec<Snowflake>,
@@ -131,7 +131,8 @@ impl Killed {
     }
 }
 
-/// Loads that last so long, before the kill and after it, come back to the times of before: they share half a second.
+/// The length of a load before and after the kill. If the wall clock is set back by 5 s in between,
+/// the two loads share half a second.
 const SHARED: Duration = Duration::from_millis(2800);
 
 /// Kills a server under load, and starts it again at once with the wall clock set back by 5 s.
@@ -177,7 +178,7 @@ fn killed_under_load_with_the_wall_set_back() {
     let leases = TempDir::new().unwrap();
     let killed = kill(&faketime, "another node", Duration::from_secs(1), || server(leases.path(), &[]));
     assert_eq!(killed.duplicates(), 0);
-    assert_ne!(killed.before[0].node(), killed.after[0].node(), "the other one rests");
+    assert_ne!(killed.before[0].node(), killed.after[0].node(), "the first node rests");
     assert!(killed.down < Duration::from_secs(5), "{:?}", killed.down);
 }
 
@@ -190,15 +191,15 @@ fn killed_under_load_with_the_wall_set_back_and_no_other_node() {
     let killed = kill(&faketime, "the same node", SHARED, || server(leases.path(), &["--window", "1"]));
     assert_eq!(killed.duplicates(), 0);
     assert_eq!(killed.before[0].node(), killed.after[0].node());
-    // The clock reaches the end of the window after 5 s, and what was left of it.
+    // The clock reaches the end of the window after 5 s and the rest of the window.
     assert!(killed.down > Duration::from_secs(4), "{:?}", killed.down);
     assert!(killed.before.iter().max() < killed.after.iter().min());
 }
 
-/// What makes a worker of this program.
+/// The variable that makes this program run as a server.
 const BARE: &str = "PYFLAKE_TEST_BARE";
 
-/// Not a test by itself: the control below starts this program again as a server without a lease.
+/// Not a test: the control below starts this program again as a server without a lease.
 #[test]
 fn bare_server() {
     if env::var_os(BARE).is_none() {
@@ -225,16 +226,16 @@ fn negative_control_killed_under_load_without_a_lease() {
     assert!(killed.duplicates() > 0, "no duplicate: the test could not fail");
 }
 
-/// How many callers ask at once, and for how many IDs each: more than 300 ms have.
+/// The number of callers, and of IDs for each. Together they take more than 300 ms.
 const CALLERS: usize = 128;
 const EACH: usize = 10_000;
 
 type Asked = JoinHandle<Result<Vec<Snowflake>, String>>;
 
-/// Sends a server a signal while requests are under way, and answers those, and how many of them were.
+/// Sends a server a signal during requests; returns the requests and how many were under way.
 ///
-/// They are sent well before, on connections that are open, so that all have arrived. (What arrives when an idle
-/// connection is being closed gets no answer, as ever with HTTP.)
+/// The requests are sent 100 ms before, on open connections, so all of them have arrived. (HTTP
+/// loses a request that arrives while the server closes an idle connection.)
 fn signal_under_way(runtime: &Runtime, server: &Server) -> (Vec<Asked>, usize) {
     let (address, ready) = (server.address, Arc::new(Barrier::new(CALLERS + 1)));
     let callers: Vec<_> = (0..CALLERS)
@@ -256,7 +257,7 @@ fn signal_under_way(runtime: &Runtime, server: &Server) -> (Vec<Asked>, usize) {
 }
 
 #[test]
-fn a_sigterm_finishes_what_is_under_way_and_gives_the_node_back() {
+fn a_sigterm_finishes_open_requests_and_gives_the_node_back() {
     let _alone = alone();
     let (runtime, leases) = (Runtime::new().unwrap(), TempDir::new().unwrap());
     let _occupied = occupy_all_but_one(leases.path());
@@ -277,7 +278,8 @@ fn a_sigterm_finishes_what_is_under_way_and_gives_the_node_back() {
     println!("{under_way} requests under way, the server ended {:.1?} after the signal", signalled.elapsed());
     assert!(runtime.block_on(Connection::open(address)).is_err(), "it accepts no more");
 
-    // Free from the millisecond after the last ID, though the window had ten seconds left.
+    // The node is free from the millisecond after the last ID, although the window had ten seconds
+    // left.
     let last = ids.iter().max().unwrap();
     let node = status(leases.path(), last.node());
     assert_eq!((node.held, node.until), (false, last.timestamp(EPOCH) + 1));
@@ -291,7 +293,7 @@ fn a_sigterm_finishes_what_is_under_way_and_gives_the_node_back() {
     assert_eq!(duplicates(&mut ids), 0);
 }
 
-/// Without a grace period requests are cut off, and that is seen.
+/// Without a grace period requests are cut off.
 #[test]
 fn negative_control_a_sigterm_without_grace() {
     let _alone = alone();
@@ -322,7 +324,7 @@ fn half_a_request_holds_the_node_for_the_grace_period_only() {
     assert_eq!(half.read(&mut [0]).unwrap_or(0), 0);
 }
 
-/// Asks for a path until the answer has a status.
+/// Requests a path until the response has `status`.
 fn await_status(runtime: &Runtime, server: &Server, path: &str, status: StatusCode) -> load::Answer {
     let start = Instant::now();
     loop {
@@ -335,7 +337,7 @@ fn await_status(runtime: &Runtime, server: &Server, path: &str, status: StatusCo
     }
 }
 
-/// Both routes say that there are no IDs, and the health why.
+/// Both routes return a 503, and `/health` returns the reason.
 fn assert_unavailable(runtime: &Runtime, server: &Server, state: &str) {
     let health = await_status(runtime, server, "/health", StatusCode::SERVICE_UNAVAILABLE).json();
     assert_eq!((&health["status"], &health["lease"]["state"]), (&"unavailable".into(), &state.into()), "{health}");
@@ -361,7 +363,7 @@ fn health_is_503_while_the_lease_is_lost() {
     take(leases.path(), node);
     assert_unavailable(&runtime, &server, "lost");
 
-    // With a free node it is well again, by itself.
+    // The server acquires a free node by itself.
     drop(occupied);
     let health = await_status(&runtime, &server, "/health", StatusCode::OK).json();
     assert_eq!(health["lease"]["state"], "held");
@@ -376,7 +378,7 @@ fn health_is_503_when_the_window_has_ended() {
     let leases = dir.path().join("leases");
     let server = Server::start(server(&leases, &["--window", "3"])).unwrap();
     fs::rename(&leases, dir.path().join("gone")).unwrap();
-    // First a warning, while IDs go on.
+    // First the status is a warning, and IDs are still issued.
     let start = Instant::now();
     while get(&runtime, server.address, "/health").json()["status"] != "degraded" {
         assert!(start.elapsed() < Duration::from_secs(10), "no warning");
@@ -384,7 +386,7 @@ fn health_is_503_when_the_window_has_ended() {
     }
     assert_eq!(get(&runtime, server.address, "/id").status, StatusCode::OK);
     assert_unavailable(&runtime, &server, "expired");
-    // The directory is there again, and so are the IDs.
+    // With the directory back, IDs are issued again.
     fs::rename(dir.path().join("gone"), &leases).unwrap();
     await_status(&runtime, &server, "/health", StatusCode::OK);
     assert_eq!(get(&runtime, server.address, "/id").status, StatusCode::OK);

@@ -1,4 +1,4 @@
-//! The server as a process, and the directory of its leases.
+//! The server as a process, and its directory of leases.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -13,13 +13,13 @@ use pyflake::{Epoch, Node};
 
 pub(crate) const EPOCH: Epoch = Epoch::from_unix_millis(1_555_301_520_000);
 
-/// A running server; dropping it kills it.
+/// A running server. Dropping it kills the process.
 pub(crate) struct Server {
     child: Child,
     pub(crate) address: SocketAddr,
 }
 
-/// The command that serves on a free port, with a lease of a directory and other arguments.
+/// The command of a server on a free port, with a directory of leases and more arguments.
 pub(crate) fn server(leases: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pyflake-server"));
     command.args(["--listen", "127.0.0.1:0", "--lease"]).arg(leases).args(args);
@@ -27,7 +27,8 @@ pub(crate) fn server(leases: &Path, args: &[&str]) -> Command {
 }
 
 impl Server {
-    /// Starts it and waits until it serves, or answers what it had to say when it ended before that.
+    /// Starts the server and waits until it serves. If it ends before that, the error is its
+    /// stderr.
     pub(crate) fn start(mut command: Command) -> Result<Self, String> {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
@@ -44,7 +45,8 @@ impl Server {
         Err(said)
     }
 
-    /// Starts it again and again, as a supervisor does, while the clock is behind its node's last window.
+    /// Restarts the server, as a supervisor does, until the clock has passed the last window of its
+    /// node.
     pub(crate) fn start_in_the_end(command: impl Fn() -> Command) -> Self {
         let start = Instant::now();
         loop {
@@ -52,12 +54,12 @@ impl Server {
                 Ok(server) => return server,
                 Err(said) => assert!(said.contains("behind the windows already given out"), "{said}"),
             }
-            assert!(start.elapsed() < Duration::from_secs(20), "it does not serve");
+            assert!(start.elapsed() < Duration::from_secs(20), "the server does not start");
             thread::sleep(Duration::from_millis(20));
         }
     }
 
-    /// As `kill -9` does.
+    /// Kills the server by `SIGKILL`.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -67,7 +69,7 @@ impl Server {
         assert!(Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap().success());
     }
 
-    /// Waits for its end, and answers what it said on stderr.
+    /// Waits for the end of the process, and returns its status and its stderr.
     pub(crate) fn end(mut self) -> (ExitStatus, String) {
         let mut said = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
@@ -82,7 +84,7 @@ impl Drop for Server {
     }
 }
 
-/// Takes all nodes of a directory but one, by locking them as a holder does, until the locks are dropped.
+/// Locks all nodes of a directory but one, as a holder does, until the locks are dropped.
 pub(crate) fn occupy_all_but_one(leases: &Path) -> Vec<File> {
     rlimit::increase_nofile_limit(8192).unwrap();
     FileStore::open(leases, EPOCH).unwrap();
@@ -101,7 +103,7 @@ pub(crate) fn status(leases: &Path, node: Node) -> NodeStatus {
     nodes.into_iter().find(|status| status.node == node).unwrap()
 }
 
-/// Takes a node from its holder by hand: the record of a later tenure appears.
+/// Takes a node from its holder: writes the record of a later tenure by hand.
 pub(crate) fn take(leases: &Path, node: Node) {
     let record = |token| leases.join(format!("node-{:02}-{:02}.{token}", node.pid(), node.seed()));
     let token = status(leases, node).token;

@@ -1,4 +1,4 @@
-//! What each route answers, to good questions and to bad ones.
+//! Tests of the responses of each route, to good and to bad requests.
 
 use hyper::{Method, StatusCode};
 use pyflake::Snowflake;
@@ -8,7 +8,7 @@ use tokio::runtime::Runtime;
 use crate::load::{Connection, get};
 use crate::process::{EPOCH, Server, server};
 
-/// A server and a runtime to ask it with.
+/// A server, and a runtime for requests.
 struct Setup {
     runtime: Runtime,
     server: Server,
@@ -22,7 +22,7 @@ fn setup() -> Setup {
 }
 
 #[test]
-fn good_questions() {
+fn good_requests() {
     let Setup { runtime, server, _leases } = &setup();
     let ask = |path: &str| {
         let answer = get(runtime, server.address, path);
@@ -81,7 +81,7 @@ fn good_questions() {
 }
 
 #[test]
-fn bad_questions() {
+fn bad_requests() {
     let Setup { runtime, server, _leases } = &setup();
     let most = u64::MAX.to_string();
     let bad = StatusCode::BAD_REQUEST;
@@ -116,13 +116,13 @@ fn bad_questions() {
     let post = async { Connection::open(server.address).await?.request(Method::POST, "/id").await };
     let post = runtime.block_on(post).unwrap();
     assert_eq!((post.status, post.header("allow")), (StatusCode::METHOD_NOT_ALLOWED, Some("GET,HEAD")));
-    // None of that has cost an ID.
+    // None of these requests issued an ID.
     let metrics = get(runtime, server.address, "/metrics").body;
     assert!(str::from_utf8(&metrics).unwrap().contains("\npyflake_ids_total 0\n"));
 }
 
 #[test]
-fn what_cannot_start_says_why() {
+fn a_failed_start_prints_the_reason() {
     let leases = TempDir::new().unwrap();
     let _first = Server::start(server(leases.path(), &[])).unwrap();
     // A directory is for one epoch.
