@@ -87,6 +87,8 @@ mod error;
 #[cfg(feature = "lease-etcd")]
 mod etcd;
 mod file;
+#[cfg(any(feature = "lease-etcd", feature = "lease-postgres"))]
+mod fleet;
 mod generator;
 mod hold;
 mod keeper;

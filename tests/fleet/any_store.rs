@@ -64,7 +64,12 @@ fn the_forked_child_leaves_the_connection_alone() {
     // SAFETY: the child calls what is tested, and `_exit`.
     let child = unsafe { libc::fork() };
     if child == 0 {
-        let refused = matches!(store.renew(&Renewal::new(grant.clone(), grant.until)), Err(LeaseError::Forked { .. }));
+        let renewal = Renewal::new(grant.clone(), grant.until);
+        let mut outcomes = store.renew_all(&[renewal.clone(), renewal.clone()]);
+        outcomes.extend([store.renew(&renewal), store.acquire(&request(60_000))]);
+        let refused = outcomes.len() == 4
+            && outcomes.iter().all(|outcome| matches!(outcome, Err(LeaseError::Forked { .. })))
+            && matches!(store.release(&grant, grant.floor), Err(LeaseError::Forked { .. }));
         drop(store);
         // SAFETY: nothing of the parent's is run at this exit.
         unsafe { libc::_exit(i32::from(!refused)) }

@@ -67,7 +67,8 @@ fn a_partition_ends_issue_at_the_end_of_the_window() {
     let node = generator.next_id().unwrap().node();
     proxy.set(Network::Partitioned);
     let end = issue_through(&generator);
-    assert!(matches!(generator.state(), LeaseState::Degraded { .. }));
+    assert!(!generator.can_issue());
+    assert!(matches!(generator.state(), LeaseState::Expired { until, .. } if until == end), "{:?}", generator.state());
     proxy.set(Network::Works);
     let id = recover(&generator);
     assert_eq!(id.node(), node, "nobody has touched it");

@@ -11,6 +11,7 @@ use crate::lease::etcd::keys::Tenure;
 use crate::lease::etcd::link::{Answer, Call, MOST_AT_ONCE, Part, get, put, unchanged};
 use crate::lease::etcd::memory::{Look, Seen};
 use crate::lease::etcd::store::{ATTEMPTS, Store, record};
+use crate::lease::fleet::again;
 use crate::lease::store::{Grant, Renewal};
 
 const RENEWING: &str = "renewing the lease";
@@ -251,14 +252,4 @@ fn plan(goal: &Goal<'_>, look: Option<Look>) -> Result<Option<Plan>, Outcome> {
 /// The grant after a renewal.
 fn granted(renewal: &Renewal, outcome: Outcome) -> Result<Grant, LeaseError> {
     outcome.map(|tenure| renewal.granted(tenure.map_or(renewal.grant.until, |tenure| tenure.until)))
-}
-
-/// The same error for another caller.
-fn again(error: &LeaseError) -> LeaseError {
-    match error {
-        LeaseError::Unavailable { doing, source } => {
-            LeaseError::Unavailable { doing: doing.clone(), source: source.to_string().into() }
-        }
-        error => LeaseError::Unavailable { doing: RENEWING.into(), source: error.to_string().into() },
-    }
 }

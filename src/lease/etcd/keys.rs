@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::id::{Epoch, Node};
 use crate::lease::error::LeaseError;
 use crate::lease::etcd::link::{Found, get_range};
+use crate::lease::fleet::lost;
 use crate::lease::label::printable;
 use crate::lease::realm::Realm;
 use crate::lease::store::Grant;
@@ -223,8 +224,7 @@ impl Tenure {
         } else {
             return Ok(());
         };
-        let Grant { node, token, .. } = grant;
-        Err(LeaseError::Lost { found: format!("pid {}, seed {}, token {token}: {how}", node.pid(), node.seed()) })
+        Err(lost(grant, &how))
     }
 
     /// Refuses a renewal that raises the window by more than a clock can have moved since the last

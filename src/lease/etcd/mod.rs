@@ -16,7 +16,7 @@ use crate::id::{Epoch, Node};
 use crate::lease::error::LeaseError;
 use crate::lease::etcd::link::Link;
 use crate::lease::etcd::store::Store;
-use crate::lease::realm::check_name;
+use crate::lease::fleet::{check_name, lease_store};
 use crate::lease::status::NodeStatus;
 use crate::lease::store::{Grant, LeaseStore, Renewal, Request};
 
@@ -277,31 +277,12 @@ impl EtcdStoreBuilder {
     }
 }
 
-/// As [`LeaseStore`] says; [`LeaseError::ClockSkewed`] if the caller's clock is too far from the
-/// server's, [`LeaseError::Unavailable`] if the cluster does not answer in time,
-/// [`LeaseError::InvalidConfig`] for a window of more than a day, and [`LeaseError::Forked`] in the
-/// child of a `fork`.
-impl LeaseStore for EtcdStore {
-    fn epoch(&self) -> Epoch {
-        self.epoch
-    }
-
-    fn acquire(&self, request: &Request) -> Result<Grant, LeaseError> {
-        self.store.acquire(self.epoch, request)
-    }
-
-    fn renew(&self, renewal: &Renewal) -> Result<Grant, LeaseError> {
-        self.store.renew(renewal)
-    }
-
-    /// Renews a hundred grants with one request.
-    fn renew_all(&self, renewals: &[Renewal]) -> Vec<Result<Grant, LeaseError>> {
-        self.store.renew_all(renewals)
-    }
-
-    fn release(&self, grant: &Grant, used_until: u64) -> Result<(), LeaseError> {
-        self.store.release(grant, used_until)
-    }
+lease_store! {
+    /// As [`LeaseStore`] says; [`LeaseError::ClockSkewed`] if the caller's clock is too far from the
+    /// server's, [`LeaseError::Unavailable`] if the cluster does not answer in time,
+    /// [`LeaseError::InvalidConfig`] for a window of more than a day, and [`LeaseError::Forked`] in the
+    /// child of a `fork`.
+    EtcdStore
 }
 
 impl fmt::Debug for EtcdStoreBuilder {

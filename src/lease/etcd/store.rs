@@ -62,8 +62,8 @@ use crate::lease::etcd::keys;
 use crate::lease::etcd::keys::{ALL, Keys, ROUNDING, Record, Tenure};
 use crate::lease::etcd::link::{Answer, Call, Link, Part, get, put, unchanged};
 use crate::lease::etcd::memory::Memory;
+use crate::lease::fleet::{NOT_ENDED, check_window, skew_millis};
 use crate::lease::label::printable;
-use crate::lease::realm::check_window;
 use crate::lease::status::NodeStatus;
 use crate::lease::store::{Grant, Request};
 
@@ -89,8 +89,7 @@ const FEW: u16 = 32;
 
 impl Store {
     pub(super) fn new(link: Link, name: String, max_skew: Duration) -> Self {
-        let max_skew = u64::try_from(max_skew.as_millis()).unwrap_or(u64::MAX / 4).min(u64::MAX / 4);
-        Store { link, keys: Keys::new(&name), name, max_skew, memory: Memory::default() }
+        Store { link, keys: Keys::new(&name), name, max_skew: skew_millis(max_skew), memory: Memory::default() }
     }
 
     /// Makes sure of the realm, and creates it where it is missing.
@@ -335,7 +334,7 @@ pub(super) fn record(part: &Part) -> Result<Option<Record>, LeaseError> {
 /// Every free node starts later than the caller can wait.
 fn resting(record: &Record, floor: u64, request: &Request) -> LeaseError {
     let cause = if floor > record.rest {
-        "the windows of their last holders have not ended".into()
+        NOT_ENDED.into()
     } else {
         format!("{}, and windows may have been lost that have not ended", record.why())
     };

@@ -6,10 +6,11 @@ use tokio_postgres::Row;
 
 use crate::id::{Epoch, Node};
 use crate::lease::error::LeaseError;
+use crate::lease::fleet::{NOT_ENDED, check_window};
 use crate::lease::label::printable;
 use crate::lease::postgres::link::Value::{Number, Position, Text};
 use crate::lease::postgres::store::{ATTEMPTS, NO_NODE, Store, signed};
-use crate::lease::realm::{Realm, check_window};
+use crate::lease::realm::Realm;
 use crate::lease::store::{Grant, Owner, Request};
 
 impl Store {
@@ -78,7 +79,7 @@ impl Store {
         } else if until <= get("rest_ms")? {
             self.get(row, "rest_cause")?
         } else {
-            "the windows of their last holders have not ended".into()
+            NOT_ENDED.into()
         };
         let wait = u64::try_from(floor.saturating_sub(now)).unwrap_or(0);
         Err(LeaseError::Resting { wait: core::time::Duration::from_millis(wait), cause })

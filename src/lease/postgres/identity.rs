@@ -1,7 +1,7 @@
 //! How a store tells one server from another, and a server from its own past.
 
 use crate::lease::error::LeaseError;
-use crate::lease::realm::check_name;
+use crate::lease::fleet::check_name;
 
 /// How a realm knows that the server is the one that has kept its windows.
 ///

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::lease::error::LeaseError;
+use crate::lease::fleet::again;
 use crate::lease::postgres::identity::file_of;
 use crate::lease::postgres::link::Value::{self, Number, Numbers, Position, Text};
 use crate::lease::postgres::store::{ATTEMPTS, Store, index, signed};
@@ -59,7 +60,7 @@ impl Store {
             Ok(renewed) => renewed,
             // The outcome of the statement is that of each; the error is one value.
             Err(error) => {
-                let copies = renewals.iter().skip(1).map(|_| Err(self.unanswered(&error))).collect::<Vec<_>>();
+                let copies = renewals.iter().skip(1).map(|_| Err(again(&error))).collect::<Vec<_>>();
                 return core::iter::once(Err(error)).chain(copies).collect();
             }
         };
@@ -127,10 +128,5 @@ impl Store {
     fn key(&self, grant: &Grant) -> Result<[Value<'_>; 4], LeaseError> {
         let (token, nonce) = (signed(grant.token)?, grant.owner.nonce.cast_signed());
         Ok([Text(&self.name), Number(index(grant.node)), Number(token), Number(nonce)])
-    }
-
-    /// The outcome of another renewal in a statement that failed.
-    fn unanswered(&self, error: &LeaseError) -> LeaseError {
-        self.unavailable("renewing the leases", error.to_string())
     }
 }

@@ -4,6 +4,7 @@ use tokio_postgres::types::PgLsn;
 
 use crate::id::Epoch;
 use crate::lease::error::LeaseError;
+use crate::lease::fleet::lost;
 use crate::lease::postgres::link::Value::{Number, Text};
 use crate::lease::postgres::store::Store;
 use crate::lease::realm::Realm;
@@ -125,9 +126,4 @@ impl Look {
     pub(super) fn missing(&self) -> LeaseError {
         LeaseError::NotFound { store: self.place.clone(), remedy: "create it with PostgresStore::open".into() }
     }
-}
-
-fn lost(grant: &Grant, how: &str) -> LeaseError {
-    let Grant { node, token, .. } = grant;
-    LeaseError::Lost { found: format!("pid {}, seed {}, token {token}: {how}", node.pid(), node.seed()) }
 }

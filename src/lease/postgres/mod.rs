@@ -20,10 +20,10 @@ use tokio_postgres::{Config, NoTls, Socket};
 
 use crate::id::{Epoch, Node};
 use crate::lease::error::LeaseError;
+use crate::lease::fleet::{check_name, lease_store, skew_millis};
 use crate::lease::postgres::link::{Connect, Link};
 use crate::lease::postgres::statements::Statements;
 use crate::lease::postgres::store::Store;
-use crate::lease::realm::check_name;
 use crate::lease::status::NodeStatus;
 use crate::lease::store::{Grant, LeaseStore, Renewal, Request};
 
@@ -335,36 +335,18 @@ impl PostgresStoreBuilder {
         if config.get_application_name().is_none() {
             config.application_name("pyflake");
         }
-        let max_skew = i64::try_from(max_skew.as_millis()).unwrap_or(i64::MAX / 4).min(i64::MAX / 4);
+        let max_skew = skew_millis(max_skew).cast_signed();
         let connect = connect.unwrap_or_else(|| Box::new(NoTls));
         let link = Link::new(config, connect, connect_timeout, statement_timeout)?;
         Store::new(link, realm, &schema, identity, max_skew)
     }
 }
 
-/// As [`LeaseStore`] says; [`LeaseError::ClockSkewed`] if the caller's clock is too far from the server's,
-/// [`LeaseError::Unavailable`] if the server does not answer in time, [`LeaseError::InvalidConfig`] for a window of more
-/// than a day, and [`LeaseError::Forked`] in the child of a `fork`.
-impl LeaseStore for PostgresStore {
-    fn epoch(&self) -> Epoch {
-        self.epoch
-    }
-
-    fn acquire(&self, request: &Request) -> Result<Grant, LeaseError> {
-        self.store.acquire(self.epoch, request)
-    }
-
-    fn renew(&self, renewal: &Renewal) -> Result<Grant, LeaseError> {
-        self.store.renew(renewal)
-    }
-
-    fn renew_all(&self, renewals: &[Renewal]) -> Vec<Result<Grant, LeaseError>> {
-        self.store.renew_all(renewals)
-    }
-
-    fn release(&self, grant: &Grant, used_until: u64) -> Result<(), LeaseError> {
-        self.store.release(grant, used_until)
-    }
+lease_store! {
+    /// As [`LeaseStore`] says; [`LeaseError::ClockSkewed`] if the caller's clock is too far from the server's,
+    /// [`LeaseError::Unavailable`] if the server does not answer in time, [`LeaseError::InvalidConfig`] for a window of more
+    /// than a day, and [`LeaseError::Forked`] in the child of a `fork`.
+    PostgresStore
 }
 
 impl fmt::Debug for PostgresStoreBuilder {
