@@ -17,13 +17,13 @@ mod walk;
 
 pub use block::Block;
 pub use builder::GeneratorBuilder;
-#[cfg(feature = "std")]
 pub use generator::{Generator, Records};
 #[cfg(feature = "std")]
 pub use sharded::ShardedGenerator;
 pub use stats::Stats;
 #[cfg(feature = "std")]
 pub(crate) use switch::{POSITIONS, Switch};
+#[cfg(feature = "std")]
 pub(crate) use wait::IfAhead;
 pub use wait::Wait;
 #[cfg(feature = "std")]
