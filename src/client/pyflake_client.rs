@@ -392,7 +392,7 @@ impl<C: Clock + Clone> PyflakeClient<C> {
         }
     }
 
-    /// Reads the time out of an ID by the client's epoch, as [`to_timestamp`](crate::to_timestamp)
+    /// Reads the time out of an ID by the client's epoch, as [`to_timestamp`]
     /// does.
     ///
     /// The result is right for IDs of any node, and wrong for IDs of another epoch.

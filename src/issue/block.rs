@@ -44,10 +44,11 @@ impl Block {
             let in_tick = usize::try_from(layout::end_of_begun_tick(slot + 1) - slot).unwrap_or(usize::MAX);
             let (run, others) = rest.split_at_mut(in_tick.min(rest.len()));
             // Within a tick the IDs are consecutive numbers, so the compiler vectorises this loop.
-            let base = layout::id(slot, self.node_bits);
-            // Not `base..`, which overflows behind the last ID of all.
-            for (id, offset) in run.iter_mut().zip(0..) {
-                *id = Snowflake::from(base + offset);
+            let mut next = layout::id(slot, self.node_bits);
+            for id in run.iter_mut() {
+                *id = Snowflake::from(next);
+                // The number past the last ID of all is 0, and nothing is written with it.
+                next = next.wrapping_add(1);
             }
             slot += run.len() as u64;
             rest = others;

@@ -12,7 +12,7 @@ use crate::sync::{Backoff, sleep, spin_loop};
 ///
 /// Without the feature `std` the crate can neither sleep nor read a second clock. Then every choice
 /// spins and `max_wait` does not bound the wait. The call fails with
-/// [`Error::ClockStalled`](crate::Error::ClockStalled) when the generator's clock has not moved in
+/// [`Error::ClockStalled`] when the generator's clock has not moved in
 /// some 30 million reads: a second, if a read takes 30 ns. Its `waited` comes from the generator's
 /// clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
