@@ -15,24 +15,10 @@ export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target/shuttle}"
 export PYFLAKE_SHUTTLE_SCHEDULES=${1:-10000}
 filter=${2:-}
 
-# An ignored test is declared and does not run, so it is missed below.
-declared=$(cat shuttle-tests/tests/*.rs | grep -cF '#[test]' || true)
+source ci/explore.sh
+explore shuttle shuttle-tests shuttle-tests '^(model|control|test .* \.\.\.|test result:|error)' ${filter:+"$filter"}
 if [ -n "$filter" ]; then
     declared=1
 fi
-
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
-if ! cargo test -p shuttle-tests --release --no-fail-fast -- --show-output ${filter:+"$filter"} 2>&1 | tee "$log" |
-    { grep -E '^(model|control|test .* \.\.\.|test result:|error)' || true; }; then
-    cat "$log" >&2
-    echo "shuttle: cargo test failed; the whole of its output is above" >&2
-    exit 1
-fi
-
-ran=$(awk '/^test result:/ { ran += $4 } END { print ran + 0 }' "$log")
 echo "shuttle: $ran models and controls ran and passed, at least $declared were to; $PYFLAKE_SHUTTLE_SCHEDULES schedules each"
-if ((ran == 0 || ran < declared)); then
-    echo "shuttle: models are missing: were they compiled away (--cfg pyflake_shuttle), or ignored?" >&2
-    exit 1
-fi
+all_ran shuttle
