@@ -227,6 +227,10 @@ impl<C> GeneratorBuilder<C> {
         self.options.node.pid()
     }
 
+    pub(crate) fn current_clock(&self) -> &C {
+        &self.clock
+    }
+
     pub(crate) fn longest_wait(&self) -> Duration {
         self.options.max_wait
     }

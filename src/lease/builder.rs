@@ -24,7 +24,6 @@ use crate::lease::store::LeaseStore;
 pub struct LeasedGeneratorBuilder<C = SystemClock> {
     store: Arc<dyn LeaseStore>,
     generator: GeneratorBuilder<C>,
-    clock: C,
     window: Duration,
     on_lost: OnLost,
     label: String,
@@ -47,7 +46,6 @@ impl LeasedGenerator {
         LeasedGeneratorBuilder {
             store: Arc::new(store),
             generator,
-            clock: SystemClock::new(),
             window: Duration::from_secs(10),
             on_lost: OnLost::default(),
             label: format!("process {}", std::process::id()),
@@ -58,9 +56,8 @@ impl LeasedGenerator {
 impl<C: Clock + Clone + 'static> LeasedGeneratorBuilder<C> {
     /// Uses another clock than the [`SystemClock`].
     pub fn clock<D: Clock + Clone + 'static>(self, clock: D) -> LeasedGeneratorBuilder<D> {
-        let LeasedGeneratorBuilder { store, generator, clock: _, window, on_lost, label } = self;
-        let generator = generator.clock(clock.clone());
-        LeasedGeneratorBuilder { store, generator, clock, window, on_lost, label }
+        let LeasedGeneratorBuilder { store, generator, window, on_lost, label } = self;
+        LeasedGeneratorBuilder { store, generator: generator.clock(clock), window, on_lost, label }
     }
 
     /// Sets how a caller waits for the next millisecond; [`Wait::Adaptive`] by default.
@@ -155,7 +152,7 @@ impl<C: Clock + Clone + 'static> LeasedGeneratorBuilder<C> {
     }
 
     fn hold(self, positions: usize) -> Result<Hold<C>, LeaseError> {
-        let LeasedGeneratorBuilder { store, generator, clock, window, on_lost, label } = self;
+        let LeasedGeneratorBuilder { store, generator, window, on_lost, label } = self;
         // A lead as long as the window would use up each renewal at once, and leave nothing for an outage of the store.
         let (max_lead, limit) = (generator.longest_lead(), window / 2);
         if max_lead > limit {
@@ -163,7 +160,7 @@ impl<C: Clock + Clone + 'static> LeasedGeneratorBuilder<C> {
         }
         let generator = generator.leased();
         generator.check()?;
-        let lease = Arc::new(Lease::new(store, generator, clock, window, on_lost, positions));
+        let lease = Arc::new(Lease::new(store, generator, window, on_lost, positions));
         let process = Process::current()?;
         let keeper = Keeper::start(&lease, label)?;
         Ok(Hold::new(lease, keeper, process))

@@ -51,7 +51,6 @@ impl<C: Clock + Clone> Lease<C> {
     pub(super) fn new(
         store: Arc<dyn LeaseStore>,
         generator: GeneratorBuilder<C>,
-        clock: C,
         window: Duration,
         on_lost: OnLost,
         positions: usize,
@@ -61,8 +60,8 @@ impl<C: Clock + Clone> Lease<C> {
             window: whole_millis(window),
             max_wait: generator.longest_wait(),
             max_lead: whole_millis(generator.longest_lead()),
+            clock: generator.current_clock().clone(),
             switch: Switch::new(generator),
-            clock,
             on_lost,
             positions,
             renewed: AtomicU64::new(0),
