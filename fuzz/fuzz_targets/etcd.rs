@@ -204,7 +204,7 @@ impl World {
     }
 }
 
-/// What is done to the member by hand.
+/// Applies a step with a capital letter to the member.
 fn change(state: &mut State, last: Option<Node>, step: u8, rest: &[u8]) {
     let text = str::from_utf8(rest).unwrap_or_default();
     match step {

@@ -93,7 +93,7 @@ fuzz_target!(|steps: Vec<Step>| {
     fs::remove_dir_all(&*DIR).expect("it can be removed");
 });
 
-/// What the contract says of a node.
+/// The state of a node by the contract.
 #[derive(Debug, Default)]
 struct Row {
     token: u64,

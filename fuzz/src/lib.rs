@@ -1,3 +1,3 @@
-//! What the fuzz targets share: a member of an etcd cluster that answers as it is told.
+//! The common part of the fuzz targets: a simulated member of an etcd cluster.
 
 pub mod member;

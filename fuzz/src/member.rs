@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 #[derive(Clone)]
 pub struct Member(Arc<Mutex<State>>);
 
-/// What the member has, and how it answers.
+/// The data of the member, and the change of its next answer.
 #[derive(Default)]
 pub struct State {
     pub keys: BTreeMap<Vec<u8>, Vec<u8>>,
@@ -30,7 +30,7 @@ pub struct State {
     pub tampered: u64,
 }
 
-/// What is done to the next answer.
+/// The change of the next answer.
 #[derive(Clone, Default, PartialEq)]
 pub struct Tamper {
     pub status: Option<u16>,

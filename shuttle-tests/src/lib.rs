@@ -1,4 +1,4 @@
-//! What the shuttle models share: how a model is explored, and what is asked of the IDs it issues.
+//! The common parts of the shuttle models: the explorer, a clock, and the checks of the issued IDs.
 //!
 //! A model is a test in `tests/`; `ci/shuttle.sh` runs them all. Without `--cfg pyflake_shuttle` everything here is empty.
 //!

@@ -10,7 +10,7 @@ use shuttle_tests::{EPOCH, TICK, assert_unique, below, explore, fork, join};
 /// The clock is a constant: it costs the model no step.
 type Client = PyflakeClient<fn() -> u64>;
 
-/// What a thread has generated, and what it has read at which index.
+/// The IDs that a thread generated, and those that it read, with their indices.
 type Seen = (Vec<Snowflake>, Vec<(u64, Snowflake)>);
 
 fn steps(client: &Client) -> Seen {
@@ -43,7 +43,7 @@ fn readers_and_writers(cache: CachePolicy) {
         let generated = client.info().generated;
         assert_eq!(generated, u64::try_from(ids.len()).expect("few"));
 
-        // What is left is read once more, and no index past the last one.
+        // Read the rest of the cache once more, up to the last index.
         read.push((1..=generated).filter_map(|idx| client.cached(idx).map(|record| (idx, record.snowflake))).collect());
         let (mut by_idx, mut by_id) = (HashMap::new(), HashMap::new());
         for (idx, id) in read.concat() {

@@ -58,7 +58,7 @@ pub enum LeaseError {
     Unsafe {
         /// Which store.
         store: String,
-        /// What is wrong with its server.
+        /// The fault of its server.
         reason: String,
         /// The way out.
         remedy: String,

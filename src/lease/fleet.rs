@@ -1,4 +1,5 @@
-//! What the stores on PostgreSQL and etcd have in common: the checks of what they are asked, their errors and their face.
+//! The common part of the stores on PostgreSQL and etcd: checks of requests, errors, and the trait
+//! `LeaseStore`.
 
 use core::time::Duration;
 

@@ -6,7 +6,7 @@ use crate::lease::file::record::{Record, Slots};
 use crate::lease::file::text::Text;
 use crate::lease::realm::Realm;
 
-/// What a slot of a record holds.
+/// One slot of a record, with public fields.
 #[expect(missing_docs, reason = "the fields are those of the record, and exist for fuzz targets alone")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slot {
@@ -20,7 +20,7 @@ pub struct Slot {
     pub label: String,
 }
 
-/// What a record holds.
+/// A parsed record.
 #[expect(missing_docs, reason = "as above")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Read {
